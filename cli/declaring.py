@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from rnnlm.amounts import number, whole_number
 from rnnlm.config import Setting, describe, is_share, setting, without_percent
@@ -81,10 +82,15 @@ class Command(click.Command):
     With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
     with the command line: `--task tagging --help`. `--help-all` shows all, and the part of the
     docstring after a form feed, too; every command has it.
+
+    needs: names of options, each with the names of those of which it needs one.
     """
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
+    def __init__(
+        self, *arguments: Any, needs: Mapping[str, Sequence[str]] | None = None, **more: Any
+    ) -> None:
         super().__init__(*arguments, **more)
+        self.needs = needs or {}
         self.sections: dict[str | None, Section] = vars(self.callback).get(_SECTIONS, {})
         # The summary is the part before the form feed.
         text = inspect.cleandoc(self.help or "")
@@ -102,6 +108,17 @@ class Command(click.Command):
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         context.meta[_ARGUMENTS] = tuple(arguments)
         return super().parse_args(context, arguments)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command, but refuse options that would have no effect without others."""
+        flags = {option.name: option.opts[-1] for option in self.params}
+        for name, others in self.needs.items():
+            is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            if is_given and not any(_is_set(other, context.params) for other in others):
+                # Options of satellites may be missing.
+                wanted = " or ".join(flags[other] for other in others if other in flags)
+                raise click.UsageError(f"{flags[name]} needs {wanted}.")
+        return super().invoke(context)
 
     def format_help_text(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         text = self.help if self._shows_all(context) else self.summary
@@ -158,6 +175,12 @@ class Command(click.Command):
         formatter.write_text(
             f"{len(hidden)} more option{plural}: {context.command_path} --help-all"
         )
+
+
+def _is_set(name: str, values: Mapping[str, Any]) -> bool:
+    """Return whether an option has a value. Standard output is no file to write to."""
+    value = values.get(name)
+    return value not in (None, False, ()) and (name, str(value)) != ("output", "-")
 
 
 # Keys in the `meta` of a context: the words on the command line, and whether all help is wanted.

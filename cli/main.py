@@ -5,13 +5,14 @@ exit codes.
 closed pipe).
 """
 
-from .signals import leaving_at_ctrl_c
+from .signals import leave, leaving_at_ctrl_c
 
 with leaving_at_ctrl_c():  # before anything that takes time
     import contextlib
     import gc
     import importlib
     import io
+    import itertools
     import os
     import signal
     import sys
@@ -24,7 +25,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import click
 
     from rnnlm import __version__, satellites
-    from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
+    from rnnlm.errors import RnnlmError, RnnlmWarning, Signalled, missing_package
     from rnnlm.system import ending_signals, processors, share_processors
 
     from . import terminal
@@ -61,6 +62,8 @@ SPINS = "3000"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # settings of the user
 HERE = Path(__file__).parent
 FOLDERS = ("lm", "data")  # which hold a file for each command of the core
+satellites.types["commands()"] = lambda: click.Command
+satellites.names_of_core["commands"] = lambda: itertools.chain(*CORE_COMMANDS.values())
 FLAGS = satellites.entries(lambda satellite: satellite.flags)  # of ours
 ANYWHERE = frozenset({"--debug", *FLAGS})  # flags
 
@@ -69,24 +72,16 @@ def groups() -> dict[str, dict[str, str]]:
     """Return the commands of each group, those of satellites among them, with their short help."""
     found = {title: dict(commands) for title, commands in CORE_COMMANDS.items()}
     for name, command in _of_satellites().items():
-        title = command.group if command.group in found else "More"
-        group = list(found[title].items())
+        group = list(found[command.group].items())
         names = [other for other, _ in group]
         place = names.index(command.after) + 1 if command.after in names else len(names)
         group.insert(place, (name, command.about))
-        found[title] = dict(group)
+        found[command.group] = dict(group)
     return {title: commands for title, commands in found.items() if commands}
 
 
 def _of_satellites(name: str = "") -> dict[str, satellites.Command]:
     return satellites.entries(lambda satellite: satellite.commands, name)
-
-
-class _Signalled(BaseException):
-    """A signal that ends the program."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
 
 
 class _ClosedPipe(Exception):
@@ -212,8 +207,8 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
         code = _run_of_this_process()
-    except KeyboardInterrupt:  # outside of the handlers of `run`
-        code = 130
+    except (KeyboardInterrupt, Signalled) as error:  # outside of the handlers of `run`
+        code = getattr(error, "exit_code", 130)
     sys.exit(code)
 
 
@@ -238,6 +233,9 @@ def _run_of_this_process() -> int:
             signal.signal(number, _raise_signalled)
 
     code = run(sys.argv[1:])
+    # Nothing catches an exception while Python ends.
+    for number in ending_signals():
+        signal.signal(number, leave)
     _discard_unwritable_output()
     # Python searches for cycles once more while it shuts down, which takes a sixth of torch's time
     # to be imported. Frozen objects are left out.
@@ -256,8 +254,8 @@ def run(arguments: Sequence[str]) -> int:
                 result = cli.main(
                     arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line
                 )
-        except (Exception, KeyboardInterrupt, _Signalled) as error:
-            if "--debug" in flags and not isinstance(error, (_ClosedPipe, _Signalled)):
+        except (Exception, KeyboardInterrupt, Signalled) as error:
+            if "--debug" in flags and not isinstance(error, (_ClosedPipe, Signalled)):
                 traceback.print_exception(error)
             return _exit_code(error, arguments)
     return result if isinstance(result, int) else 0
@@ -284,7 +282,7 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         terminal.say("interrupted")
         return 130
-    if isinstance(error, (_Signalled, _ClosedPipe)):
+    if isinstance(error, (Signalled, _ClosedPipe)):
         return error.exit_code
     _show_failure(error)
     return 1
@@ -358,7 +356,7 @@ def _contexts_of(flags: Collection[str]) -> Iterator[None]:
 
 
 def _raise_signalled(number: int, frame: Any) -> None:
-    raise _Signalled(number)
+    raise Signalled(number)
 
 
 def _spin_briefly() -> None:

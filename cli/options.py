@@ -4,6 +4,7 @@ import contextlib
 import glob
 import io
 import itertools
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
+T = TypeVar("T")
 
 
 def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
@@ -386,6 +388,23 @@ def is_standard_input(arguments: tuple[str, ...]) -> bool:
     return arguments == ("-",)
 
 
+def texts_or_input(
+    texts: tuple[str, ...], source: T, noun: str, of_input: Collection[str], standard_input: T
+) -> tuple[tuple[str, ...], T]:
+    """Return the arguments and what --input names, of which only one may be given. `-` in place of
+    arguments is the same as `--input -`.
+
+    noun: what the arguments are called. of_input: options that need --input.
+    """
+    if is_standard_input(texts):
+        refuse_if(source, "- already means standard input: leave out --input.")
+        return (), standard_input
+    refuse_if(texts and source, f"give either {noun}s or --input, not both.")
+    if texts:
+        refuse_given(of_input, f"only valid with --input, not for {noun}s given as arguments.")
+    return texts, source
+
+
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """Load the chosen models, by the names that results call them."""
     from rnnlm.lm.base.loading import distinct_names, scoring_model_of
@@ -398,7 +417,7 @@ def _checked_model(model_name: str) -> str:
     """Return the name, if there is a model of that name, or a prepared text, which some commands
     take: find out at once, before anything is loaded."""
     from rnnlm.lm.base.loading import base_folder
-    from rnnlm.text.prepared.index import is_prepared
+    from rnnlm.storage.manifest import is_prepared
 
     try:
         base_folder(model_name)
@@ -429,9 +448,7 @@ def own_file(path: Path, overwrite: bool) -> None:
 def own_output(output: Path | None, overwrite: bool, source: str | None) -> None:
     """Make sure that a file can be written for -o, before time goes into it, and own it until the
     command ends. source: the file that is read, which must not be replaced."""
-    has_file = output not in (None, STANDARD_OUTPUT)
-    refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
-    if output and has_file:
+    if output and output != STANDARD_OUTPUT:
         from rnnlm.storage.files import outputs
 
         outputs.check_apart([output], [source] if source else [])
@@ -440,7 +457,7 @@ def own_output(output: Path | None, overwrite: bool, source: str | None) -> None
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
     """Write pieces of text as they come: to standard output, or to a file that appears when it is
-    complete."""
+    complete. The pieces of a workbook are the lines of `tables.workbook_line`."""
     if output in (None, STANDARD_OUTPUT):
         is_terminal = sys.stdout.isatty()
         for piece in pieces:
@@ -448,8 +465,13 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
                 piece = visible(piece, kept="\t\n\r")
             click.echo(piece, nl=False)
         return
+    from rnnlm.storage.files import workbooks
     from rnnlm.storage.files.outputs import save_file
 
+    if workbooks.is_workbook(output):
+        lines = itertools.chain.from_iterable(map(str.splitlines, pieces))
+        workbooks.save_workbook(output, (json.loads(line or "[]") for line in lines))
+        return
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 
 
@@ -463,7 +485,6 @@ plot_option = stacked(
 
 def check_plot(plot: Path | None, overwrite: bool) -> None:
     """Make sure that the picture of --plot can be written, before time goes into it."""
-    refuse_if(overwrite and plot is None, "--overwrite needs --plot FILE.")
     if plot is not None:
         from rnnlm.evaluation import plotting
 

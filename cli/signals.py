@@ -15,6 +15,11 @@ SAVING = "SIGUSR1"
 ONE_WISH_SECONDS = 0.2
 
 
+def leave(number: int, frame: FrameType | None) -> None:
+    """Leave the process at once, with the exit code of a signal."""
+    os._exit(128 + number)
+
+
 @contextlib.contextmanager
 def leaving_at_ctrl_c() -> Iterator[None]:
     """Leave the process at once at Ctrl-C, with its exit code and no traceback: while the command
@@ -24,7 +29,7 @@ def leaving_at_ctrl_c() -> Iterator[None]:
     if before is not signal.default_int_handler or not is_main_thread:
         yield
         return
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from rnnlm import (
 _core_name, _, _core_names = _lazy_loader.attach_stub(
     __name__, str(_satellites.HERE / "core_names.pyi")
 )
+_satellites.names_of_core["names"] = lambda: _core_names
 
 
 def __getattr__(name: str) -> object:

@@ -17,9 +17,9 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -93,20 +93,23 @@ class ValidatedSettings:
     """
 
     def __post_init__(self) -> None:
-        # Whatever type of number is given becomes Python's own, and ranges and choices hold for it.
         settings_class: Any = type(self)
+        bounded = _bounded_fields(settings_class)
+        without_text = _fields_without_text(settings_class)
         for name, value in list(vars(self).items()):
+            # Defaults are valid, and most values are defaults.
+            if value is getattr(settings_class, name, dataclasses.MISSING):
+                continue
+            # Whatever type of number is given becomes Python's own; ranges and choices hold for it.
             made = plain(value)
-            if made is not value:
-                object.__setattr__(self, name, made)
-        for name, kind in _bounded_fields(settings_class).items():
-            _converted(name, getattr(self, name), kind, is_text=False)
-        # A text would pass for true, or for the list of its letters.
-        for name, needed in _fields_without_text(settings_class).items():
-            value = getattr(self, name)
-            if isinstance(value, str):
+            object.__setattr__(self, name, made)
+            if name in bounded:
+                _converted(name, made, bounded[name], is_text=False)
+            # A text would pass for true, or for the list of its letters.
+            if name in without_text and isinstance(made, str):
                 raise SettingsError(
-                    f"setting {name} = {shown(value)} is not valid", f"it must be {needed}"
+                    f"setting {name} = {shown(made)} is not valid",
+                    f"it must be {without_text[name]}",
                 )
 
 
@@ -655,6 +658,35 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
         values[name.strip().replace("-", "_")] = value.strip()
     return values
 
+
+# ---- Schedules of a learning rate, which `LearningRate` of networks applies.
+
+
+class Schedule(NamedTuple):
+    """A course of a learning rate.
+
+    Attributes:
+        follows: What changes the rate.
+        left: Returns which share of the rate's fall is left when a share of the budget is used.
+    """
+
+    follows: Literal["", "budget", "epochs", "validations"] = ""
+    left: Callable[[float], float] | None = None
+
+
+ScheduleName = Literal["constant", "cosine", "linear", "step", "plateau", "halving"]
+SCHEDULES: dict[ScheduleName, Schedule] = {
+    "constant": Schedule(),
+    "cosine": Schedule("budget", lambda used: 0.5 * (1.0 + math.cos(math.pi * used))),
+    "linear": Schedule("budget", lambda used: 1.0 - used),
+    "step": Schedule("epochs"),
+    "plateau": Schedule("validations"),
+    "halving": Schedule("validations"),
+}
+OVER_BUDGET = tuple(name for name, row in SCHEDULES.items() if row.follows == "budget")
+
+
+# ---- Lengths of runs.
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_BUDGET = 1e15

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rnnlm.satellites import Satellite, add_core, on_use
+from rnnlm.satellites import Satellite, add_core, names_of_core, on_use, types
 
 
 def _adapted(model: Any, kind: str, folder: Path) -> Any:
@@ -20,3 +20,13 @@ add_core(
         adaptations=dict.fromkeys(("dynamic", "cache", "unigram"), _adapted),
     )
 )
+names_of_core |= {
+    "metrics": on_use(__package__, "evaluation.perplexity:TextEvaluation.__dataclass_fields__"),
+    "methods": lambda: dir(on_use(__package__, "model:Model")()),
+}
+types |= {
+    "kinds": on_use(__package__, "registry:Kind"),
+    "libraries()": on_use(__package__, "registry:Library"),
+    "metrics": on_use(__package__, "evaluation.perplexity:TextMetric"),
+    "tasks()": on_use(__package__, "training.task:BaseTask"),
+}

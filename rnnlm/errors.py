@@ -162,6 +162,13 @@ class ComparisonError(RnnlmError):
     """Numbers describe different events, so that neither of them can be called better."""
 
 
+class Signalled(BaseException):
+    """A signal that ends the program."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+
+
 class RnnlmWarning(UserWarning):
     """A notice to the caller. The work continues."""
 

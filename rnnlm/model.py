@@ -9,6 +9,7 @@ Functions of one model are methods. Functions of :mod:`rnnlm` concern several mo
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair, TestSet
     from rnnlm.scoring.prefixes import WordScorer
     from rnnlm.scoring.rows import SentenceScores
+    from rnnlm.scoring.scorer import Scorers
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.text.corpus import Given, Text
 else:
@@ -161,9 +163,9 @@ class Model(ModelMethods):
 
     def _core_for(self, method: str) -> Any:
         task = registry.task(self.task)
-        useful = registry.commands_of(task)
-        if self._commands[method] in useful:
+        if registry.is_for(self._commands[method], task):
             return self.core
+        useful = registry.commands_of(task)
         others = [name for name, use in self._commands.items() if use in useful]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
@@ -171,8 +173,9 @@ class Model(ModelMethods):
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name == "core" or name.startswith("__"):
-            raise AttributeError(name)
+        # A property gets here whose own code lacks an attribute: it says again which one.
+        if name == "core" or name.startswith("__") or hasattr(type(self), name):
+            return object.__getattribute__(self, name)
         with contextlib.suppress(AttributeError):
             return getattr(self.core, name)
         # Packages of others may bring methods, and satellites of ours may be missing.
@@ -206,6 +209,8 @@ class Model(ModelMethods):
         *,
         context: Literal["carry", "reset"] | None = None,
         text_settings: TextSettings | None = None,
+        group_by: str | None = None,
+        intervals: bool = False,
         target: Sequence[str | Path] = (),
         decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
@@ -219,6 +224,9 @@ class Model(ModelMethods):
             context: For a language model, "carry" (read all lines as one stream, the default) or
                 "reset" (read each line alone).
             text_settings: For a language model, how to read lines. None: the defaults.
+            group_by: For a language model, the column of a table that names the group of each row,
+                to evaluate each group, too. None: no groups.
+            intervals: Whether to compute 95 % intervals, by the bootstrap over lines.
             target: For an encoder-decoder whose targets are in separate files, one file of targets
                 for each file of sources, and as many more for each further reference.
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
@@ -239,7 +247,8 @@ class Model(ModelMethods):
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
-            target=target, decoding=decoding, reading=reading, progress=progress,
+            group_by=group_by, intervals=intervals, target=target, decoding=decoding,
+            reading=reading, progress=progress,
         )  # fmt: skip
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
@@ -332,7 +341,17 @@ class Model(ModelMethods):
             unscorable=unscorable, split=split, measures=measures,
             frequency_from=frequency_from, with_regions=with_regions,
         )  # fmt: skip
-        return score_sentences(self._core_for("score_sentences"), sentences, settings)
+        self._core_for("score_sentences")
+        return score_sentences(self._scorers, sentences, settings)
+
+    @functools.cached_property
+    def _scorers(self) -> "Scorers":
+        from rnnlm.scoring.scorer import Scorers
+
+        return Scorers(loading.scoring_model_of(self.core))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_scorers"}
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.
@@ -706,7 +725,7 @@ def take_methods() -> None:
     """Give Model the methods of all satellites that have been found."""
     for satellite in satellites.known():
         for methods in satellite.methods():
-            Model._commands |= methods._commands
+            Model._commands |= getattr(methods, "_commands", {})
             for name, method in vars(methods).items():
                 if name not in vars(Model):
                     setattr(Model, name, method)

@@ -1,12 +1,13 @@
 """Every kind of model and every task by name, those of satellites among them. Nothing is imported
 before use."""
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
@@ -231,6 +232,7 @@ def is_task(name: str) -> bool:
     return name in _tasks(name)
 
 
+@functools.cache
 def task(name: str) -> Task:
     """Return the task of that name."""
     tasks = _tasks(name)
@@ -299,6 +301,7 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 # ---- Models of other libraries, which are named PREFIX:NAME.
 
 
+@runtime_checkable
 class Library(Protocol):
     """Another library whose models are read where it stores them."""
 
@@ -416,16 +419,20 @@ def commands_of(task: Task) -> frozenset[str]:
     return task.commands | taking
 
 
+def is_for(command: str, of_task: Task) -> bool:
+    """Return whether a command can use the models of a task. Those that the task itself names are
+    not looked for among all commands."""
+    return command in of_task.commands or command in commands_of(of_task)
+
+
 def check_use(command: str, of_task: str, name: str | None) -> None:
     """Refuse a command that does nothing with the models of a task. A model in memory has no
     `name`."""
     learned = task(of_task)
-    if command in commands_of(learned):
+    if is_for(command, learned):
         return
     takers = [
-        learned_task.singular
-        for learned_task in all_tasks()
-        if command in commands_of(learned_task)
+        learned_task.singular for learned_task in all_tasks() if is_for(command, learned_task)
     ]
     if takers:
         raise UsageError(
@@ -441,8 +448,8 @@ def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
     learned = task(of_task)
     if need and kind not in kinds_with(need, of_task):
         return False
-    return command in commands_of(learned) or not any(
-        command in commands_of(learned_task) for learned_task in all_tasks()
+    return is_for(command, learned) or not any(
+        is_for(command, learned_task) for learned_task in all_tasks()
     )
 
 

@@ -10,17 +10,19 @@ import contextlib
 import importlib.util
 import pkgutil
 import sys
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from rnnlm.errors import RnnlmError, UsageError, notice
+from rnnlm.errors import RnnlmError, Signalled, UsageError, notice, visible
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     import click
 
     from rnnlm.evaluation.perplexity import TextMetric
@@ -33,6 +35,7 @@ HERE = Path(__file__).parent
 PLACES = ("tasks", "tools")  # folders of ours that hold satellites
 GROUP = "rnnlm.satellites"  # of the entry points of other packages
 EVERY_TASK = "*"
+Group = Literal["Language models", "Tasks", "More"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,15 @@ class Command:
             (`Task.commands`), or EVERY_TASK.
     """
 
-    group: Literal["Language models", "Tasks", "More"]
+    group: Group
     about: str
     load: "Callable[[], click.Command]"
     after: str = ""
     takes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.group not in get_args(Group) or visible(self.about) != self.about:
+            raise ValueError(f"{self.about!r}: not one line, or group not in {get_args(Group)}")
 
 
 @dataclass(frozen=True)
@@ -115,11 +122,10 @@ class Import:
 class Satellite:
     """What a satellite adds. Tables are by name.
 
-    Of packages of others, `options`, `exports`, `imports` and `flags` are not taken: commands of
-    the core do not look for them.
+    Of packages of others, TABLES and LISTS are taken: the core does not look for the rest.
 
     Attributes:
-        name: Its folder, such as "tools/serving", or the name of the package.
+        name: Its folder, such as "tools/serving". The name of a package takes its place.
         needs: Names of the satellites without which it is left out.
         commands: Commands of `rnnlm`.
         options: Function that imports decorators with further options, by the name of the command
@@ -138,6 +144,7 @@ class Satellite:
         metrics: Function that imports metrics of language models.
         methods: Function that imports classes whose methods `rnnlm.Model` gets.
         names: Function that imports modules whose `__all__` become names of `rnnlm`.
+        clashing: Names that a package cannot add, since others had them before it, by table.
     """
 
     name: str
@@ -156,6 +163,7 @@ class Satellite:
     metrics: "Callable[[], Sequence[TextMetric]]" = tuple
     methods: "Callable[[], Sequence[type[ModelHandle]]]" = tuple
     names: Callable[[], Sequence[ModuleType]] = tuple
+    clashing: dict[str, list[str]] = field(default_factory=dict)
 
 
 def on_use(package: str, place: str) -> Callable[[], Any]:
@@ -177,6 +185,12 @@ def all_on_use(package: str, *places: str) -> Callable[[], tuple[Any, ...]]:
 
 _core: list[Satellite] = []
 _others: list[Satellite] = []
+# Names of the core in tables that its description leaves out.
+names_of_core: dict[str, Callable[[], Iterable[str]]] = {}
+# Types of the entries of each table, and under TABLE() of what functions among them return.
+types: dict[str, Callable[[], Any]] = {
+    "commands": lambda: Command, "methods": lambda: type, "names": lambda: ModuleType,
+}  # fmt: skip
 
 
 def add_core(core: Satellite) -> None:
@@ -212,30 +226,25 @@ def own() -> tuple[Satellite, ...]:
 @cache
 def look_for_others() -> None:
     """Find the satellites in packages of others. A notice tells of each broken one."""
-    # importlib.metadata takes a quarter of the time of `rnnlm --help` to be imported.
-    if not _has_entry_points():
-        return
-    from importlib.metadata import entry_points
+    with contextlib.redirect_stdout(sys.stderr):  # some print while they are imported
+        for folder in _folders_of_others():
+            # This takes a quarter of the time of `rnnlm --help` to be imported.
+            from importlib.metadata import Distribution
 
-    for entry in entry_points(group=GROUP):
-        try:
-            satellite = entry.load()
-            if not isinstance(satellite, Satellite):
-                raise TypeError(f"{entry.value} is not a rnnlm.satellites.Satellite")
-        except (Exception, SystemExit) as error:
-            notice(f"the satellite {entry.name} is left out: {type(error).__name__}: {error}")
-        else:
-            _others.append(_guarded(satellite))
+            package = folder.stem.partition("-")[0]
+            find = partial(getattr, Distribution.at(folder), "entry_points")
+            for entry in dict.fromkeys(_tried(package, "its entry points", find)):
+                if entry.group == GROUP:
+                    _others.extend(_tried(package, entry.value, partial(_taken_in, package, entry)))
 
 
-def _has_entry_points() -> bool:
-    """Return whether an installed package has a satellite."""
+def _folders_of_others() -> Iterator[Path]:
+    """Yield the folders with the metadata of packages that have a satellite."""
     for folder in sys.path:
         for file in Path(folder).glob("*-info/entry_points.txt"):
             with contextlib.suppress(OSError):
                 if GROUP in file.read_text(encoding="utf-8", errors="replace"):
-                    return True
-    return False
+                    yield file.parent
 
 
 def known() -> list[Satellite]:
@@ -245,34 +254,42 @@ def known() -> list[Satellite]:
 
 def entries(table: Callable[[Satellite], Mapping[str, T]], name: str = "") -> dict[str, T]:
     """Return the entries of one table of all satellites. If none of ours is called `name`, look for
-    satellites of others, too. The first of a name counts."""
+    satellites of others, too."""
     if name and not any(name in table(satellite) for satellite in known()):
         look_for_others()
     found: dict[str, T] = {}
     for satellite in known():
-        for key, entry in table(satellite).items():
-            found.setdefault(key, entry)
+        found |= table(satellite)
     return found
 
 
 def names_in(satellite: Satellite) -> dict[str, list[str]]:
-    """Return the names that a satellite adds, by the table that has them."""
-    methods = [name for methods in satellite.methods() for name in vars(methods)]
-    return {
-        "commands": list(satellite.commands),
-        "tasks": list(satellite.tasks),
-        "kinds": list(dict.fromkeys(kind.name for kind in satellite.kinds())),
-        "tokenizers": list(satellite.tokenizers),
-        "libraries": list(satellite.libraries),
-        "adaptations": list(satellite.adaptations),
-        "scorers": list(satellite.scorers),
-        "metrics": [metric.name for metric in satellite.metrics()],
-        "names": [name for module in satellite.names() for name in module.__all__],
-        "methods": [name for name in methods if not name.startswith("_")],
-        "exports": [export.name for export in satellite.exports()],
-        "imports": [form.name for form in satellite.imports()],
-        "flags": list(satellite.flags),
+    """Return the names that a satellite adds, by the table that has them, then those it cannot."""
+    names = {
+        table: list(dict.fromkeys(name for (name, _), _ in _named(satellite, table)))
+        for table in (*TABLES, *LISTS, "tokenizers", "exports", "imports", "flags")
     }
+    return names | {f"ignored {table}": taken for table, taken in satellite.clashing.items()}
+
+
+def _named(satellite: Satellite, table: str) -> list[tuple[tuple[Any, str], Any]]:
+    """Return the entries of a table, each with every name that it adds. A name comes with a task,
+    since kinds of models for different tasks may share it; "" in other tables."""
+    part: Any = getattr(satellite, table)
+    named: list[tuple[tuple[Any, str], Any]] = []
+    for key, entry in part.items() if isinstance(part, Mapping) else enumerate(part()):
+        _check(entry, types.get(table, lambda: object)())
+        names = [key] if isinstance(part, Mapping) else _NAMES[table](entry)
+        task = entry.task if table == "kinds" else ""
+        free = [name for name in names if name not in satellite.clashing.get(table, ())]
+        named += [((_check(name, str), task), entry) for name in free]
+    return named
+
+
+def _check(value: T, expected: Any) -> T:
+    if not isinstance(value, expected):
+        raise TypeError(f"{value!r} is not a {expected.__name__}")
+    return value
 
 
 def is_module(name: str) -> bool:
@@ -283,11 +300,8 @@ def is_module(name: str) -> bool:
 
 def modules_by_name() -> dict[str, ModuleType]:
     """Return the modules that satellites bring names of `rnnlm` in, by these names."""
-    found: dict[str, ModuleType] = {}
-    for satellite in reversed(known()):
-        for module in satellite.names():
-            found |= dict.fromkeys(getattr(module, "__all__", ()), module)
-    return found
+    named = chain(*(_named(satellite, "names") for satellite in known()))
+    return {name: module for (name, _), module in named}
 
 
 def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
@@ -301,40 +315,76 @@ def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
     return found
 
 
-def _guarded(satellite: Satellite) -> Satellite:
-    """Return a satellite of somebody else whose functions blame it for their errors: one that
-    brings several things brings none, with a notice, and what is asked for by name is an error."""
-    name = satellite.name
+# ---- Packages of others: what they add is checked where it is taken in, and they are blamed.
 
-    def guard(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: guard(entry) for key, entry in value.items()}
-        if isinstance(value, Command):
-            return replace(value, load=guard(value.load))
-        if not callable(value):
-            return value
+TABLES = ("commands", "tasks", "libraries", "adaptations", "scorers")
+LISTS = ("kinds", "metrics", "methods", "names")  # of functions that import several entries
+_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
+    **dict.fromkeys(("kinds", "metrics", "exports", "imports"), lambda entry: [entry.name]),
+    "methods": lambda methods: [name for name in vars(methods) if not name.startswith("_")],
+    "names": lambda module: module.__all__,
+}
 
-        def call(*arguments: Any) -> Any:
-            try:
-                return value(*arguments)
-            except RnnlmError:
-                raise
-            except Exception as error:
-                why = f"{type(error).__name__}: {error}"
-                raise RnnlmError(f"the satellite {name} is broken", why) from error
 
-        return call
+def _taken_in(package: str, entry_point: "EntryPoint") -> Iterator[Satellite]:
+    """Yield what a package adds that has the right type and a free name. Notices tell of the rest,
+    and errors of its functions name the package."""
+    given = _check(entry_point.load(), Satellite)
+    before = known()
+    clashing: dict[str, list[str]] = {}
 
-    def guard_list(function: Callable[[], Sequence[T]]) -> Callable[[], Sequence[T]]:
-        guarded = guard(lambda: tuple(function()))
-        return cache(lambda: next(iter(all_of([guarded])), ()))
+    def free(table: str) -> list[Any]:
+        """Return the entries of a table whose names are free, with these; of a list, alone."""
+        named = _named(given, table)
+        taken = {(name, "") for name in names_of_core.get(table, tuple)()}
+        taken |= {key for key, _ in chain(*(_named(other, table) for other in before))}
+        clashing[table] = [name for (name, task), _ in named if (name, task) in taken]
+        if clashing[table]:
+            names = ", ".join(clashing[table])
+            notice(f"the package {package}: ignored {table}, whose names are taken: {names}")
+        added = {key: entry for key, entry in named if key not in taken}
+        if table in LISTS:
+            return list(dict.fromkeys(added.values()))
+        return [(name, _guarded(package, table, name, entry)) for (name, _), entry in added.items()]
 
-    lists = ("kinds", "metrics", "methods", "names")
-    guarded: dict[str, Any] = {}
-    for part in fields(satellite):
-        guarding = guard_list if part.name in lists else guard
-        guarded[part.name] = guarding(getattr(satellite, part.name))
-    return Satellite(**guarded)
+    parts: dict[str, Any] = {"clashing": clashing}
+    for table in (*TABLES, *LISTS):
+        find = partial(_tried, package, table, partial(free, table))
+        parts[table] = cache(find) if table in LISTS else dict(find())
+    yield Satellite(package, **parts)
+
+
+def _tried(package: str, place: str, function: Callable[[], Iterable[T]]) -> list[T]:
+    """Return what a function of a package lists; nothing, with a notice, if it fails."""
+    return list(chain(*all_of([_blamed(package, place, lambda: list(function()))])))
+
+
+def _guarded(package: str, table: str, name: str, entry: Any) -> Any:
+    """Return an entry of a table whose errors name the package."""
+    returned = types.get(f"{table}()", lambda: object)
+    blamed = partial(_blamed, package, f"{table}[{name!r}]", returned=returned)
+    is_command = table == "commands"
+    return replace(entry, load=blamed(entry.load)) if is_command else blamed(entry)
+
+
+def _blamed(
+    package: str,
+    place: str,
+    function: Callable[..., T],
+    returned: Callable[[], Any] = lambda: object,
+) -> Callable[..., T]:
+    """Return a function whose errors name a package, and the place in its description."""
+
+    def call(*arguments: Any) -> T:
+        try:
+            return _check(function(*arguments), returned())
+        except (KeyboardInterrupt, Signalled):
+            raise
+        except BaseException as error:
+            why = f"{type(error).__name__}: {error}"
+            raise RnnlmError(f"the package {package}: {place} cannot be used", why) from error
+
+    return call
 
 
 # ---- Those that were removed. A script writes which names our satellites have
@@ -348,6 +398,8 @@ def removed(table: Table, name: str, called: str) -> UsageError | None:
 
     called: the name in the message.
     """
+    import tomllib
+
     text = HERE.joinpath("satellites.toml").read_text(encoding="utf-8")
     satellite = tomllib.loads(text)[table].get(name)
     lacking = satellite and _first_lacking(satellite)

@@ -4,7 +4,6 @@ people read: aligned text, and the small HTML table that a notebook shows.
 A table has one observation a row. Its columns are names that Python and R accept as they are.
 """
 
-import html
 import itertools
 import keyword
 import math
@@ -391,12 +390,14 @@ def html_table(
     `columns` are the headings; a table of facts has none, as its first cells are headings. `note`
     is a line below the table.
     """
+    from html import escape
+
     # Caption and headings.
     parts = ["<table>"]
     if title:
-        parts.append(f"<caption>{html.escape(title)}</caption>")
+        parts.append(f"<caption>{escape(title)}</caption>")
     if columns:
-        cells = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        cells = "".join(f"<th>{escape(name)}</th>" for name in columns)
         parts.append(f"<thead><tr>{cells}</tr></thead>")
     parts.append("<tbody>")
 
@@ -405,7 +406,7 @@ def html_table(
         cells = ""
         for place, value in enumerate(row):
             tag = "td" if columns or place else "th"
-            cells += f"<{tag}>{html.escape(amount(value, None))}</{tag}>"
+            cells += f"<{tag}>{escape(amount(value, None))}</{tag}>"
         parts.append(f"<tr>{cells}</tr>")
     parts.append("</tbody></table>")
     if note:
@@ -415,4 +416,6 @@ def html_table(
 
 def html_note(text: str) -> str:
     """Write a paragraph of HTML, escaped."""
-    return f"<p>{html.escape(text)}</p>"
+    from html import escape
+
+    return f"<p>{escape(text)}</p>"

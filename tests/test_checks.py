@@ -15,7 +15,6 @@ from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.scoring.pairs.scoring import score_pairs
-from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage import model_folder
 from rnnlm.tools.inspection.memory import inspect_memory
@@ -53,7 +52,6 @@ def folder(tmp_path_factory):
     (lambda model: model.score_sentences("one"), f"sentences {ONE}"),
     (lambda model: model.score_sentences({"one": 1}), "sentences must be a list, not a dict"),
     (lambda model: model.score_sentences(Frame()), "sentences must be a list, not a Frame"),
-    (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
     (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
     (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
     (lambda model: inspect_analogy("demo", "the"), f"words {ONE}"),
@@ -67,8 +65,6 @@ def folder(tmp_path_factory):
      "sentences[1] must be a str or a Sentence, not a bytes; decode the bytes first"),
     (lambda model: model.score_sentences(["a"], given=[None]),
      "given texts[0] must be a str, not None"),
-    (lambda model: next(score_chunks(model, iter(["a"]))),
-     "sentences[0] must be a Sentence, not a str"),
     (lambda model: rnnlm.load("demo").embed(["a", 3]), "lines[1] must be a str, not an int"),
     # What is no model, and one where several are meant.
     (lambda model: evaluate([model], "x"), f"{NO_MODEL}a list"),

@@ -1,19 +1,20 @@
 """What the program chooses for its user: said once, stored, shown and repeatable."""
 
+import itertools
 import json
 import re
-import shlex
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
 import rnnlm
 from rnnlm import choices
 from rnnlm.choices import THE_DATA, THE_MACHINE, THE_TIME, said, stored_choices
-from rnnlm.config import Choice, SettingsLayer, resolve
+from rnnlm.config import Budget, Choice, SettingsLayer, resolve
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.events import Chosen, Step
-from rnnlm.lm.neural.training import fitting
+from rnnlm.events import Chosen, Fitted, Step
+from rnnlm.lm.neural.training import fitting, settings as training_settings
 from rnnlm.lm.neural.training.choosing import Forecast
 from rnnlm.registry import kind_of
 from rnnlm.storage.manifest import read_manifest
@@ -201,34 +202,48 @@ def test_a_damaged_record_is_an_error_of_one_line(rnnlm, page):
 # ---- A budget in time.
 
 
-def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch):
-    """Two runs with the options at its end have the same weights."""
-    page.write_text("\n".join(english_lines()) + "\n", encoding="utf-8")
+@pytest.mark.parametrize(("lines", "budget", "by"), [
+    (5, "0.3s", "recipe lines"), (60, "0.3s", "recipe page"), (60, "0.005m", "recipe page"),
+    (200, "0.3s", "recipe pages"), (500, "0.3s", "recipe chapter"), (60, "30steps", "recipe page"),
+    (200, "1epochs", "recipe pages"),
+    pytest.param(1500, "0.3s", "the time of the run", marks=pytest.mark.soak),
+])  # fmt: skip
+def test_a_run_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch, lines, budget, by):
+    """Two runs with the options at the end of one of some time have the same weights, of the step
+    that it kept; so have those of another budget."""
+    page.write_text("\n".join(english_lines()[:5] * (lines // 5)) + "\n", encoding="utf-8")
     monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
-    common = f"train {page} --device cpu --threads 1 --set min_validations=0 --set bptt_tokens=9"
-    shown = rnnlm(f"{common} --set batch_rows=2 --budget 0.3s -o timed")
-    assert "0.3s is time for about 90 tokens here and now" in shown.err
-    options = re.search(r"to repeat about the same run: (.*)", shown.err)[1]
-    assert {"--budget", "--set"} <= set(options.split())
-    assert "hidden_size=" in options and "learning_rate=" in options
-    assert options == card.way_to_repeat(read_manifest(page.parent / "timed"))
-    assert rnnlm("info timed").facts["about the same run"] == options
-    assert f"`{options}`" in (page.parent / "timed" / "README.md").read_text(encoding="utf-8")
+    # A look at the clock takes a millisecond, on every machine.
+    ticks = SimpleNamespace(perf_counter=itertools.count(step=0.001).__next__)
+    monkeypatch.setattr(training_settings, "time", ticks)
+    common = f"train {page} --device cpu --threads 1 --set bptt_tokens=9 --set batch_rows=2"
+    common += " --set schedule=constant --set learning_rate=0.005"  # the loss falls to the end
+    told = []
+    monkeypatch.setattr(Forecast, "tell_if_slowed", lambda _, fitted, of: told.append(fitted.steps))
+    shown = rnnlm(f"{common} --budget {budget} -o first")
+    first = read_manifest(page.parent / "first")
+    assert by in {choice["by"] for choice in first.training["choices"]}
 
-    # The settings stand in the note before training, too.
-    [note] = [line for line in shown.err.splitlines() if " is time for about " in line]
-    assert note.endswith(options.split(" ", 2)[2])
+    options = card.way_to_repeat(first)
+    if Budget.parse(budget).seconds is None:
+        assert not options
+        options = f"--budget {budget}"
+    else:
+        assert len(told) == 1 and f"{budget} is time for about " in shown.err
+        assert f"; to repeat about the same run: {options}\n" in shown.err
+        assert rnnlm("info first").facts["about the same run"] == options
+        assert f"`{options}`" in (page.parent / "first" / "README.md").read_text(encoding="utf-8")
+        assert f"validate_every_steps={first.step}" in options.split() and "_size=" in options
+
+        # Choices stand in the note before training, too.
+        [note] = [line for line in shown.err.splitlines() if " is time for about " in line]
+        assert set(note.split("; ")[-1].split(": ")[-1].split()) < set(options.split())
     for output in ("one", "two"):
-        assert (
-            rnnlm(
-                *shlex.split(common), "--set", "batch_rows=2", *shlex.split(options), "-o", output
-            ).code
-            == 0
-        )
+        assert rnnlm(f"{common} {options} -o {output}").code == 0
     one, two = (read_manifest(page.parent / name) for name in ("one", "two"))
-    timed = read_manifest(page.parent / "timed")
-    assert one.fingerprint == two.fingerprint and one.training["steps"] == timed.training["steps"]
-    assert one.settings["hidden_size"] == timed.settings["hidden_size"] != 512
+    assert one.fingerprint == two.fingerprint and one.step == first.step
+    assert one.training["steps"] == first.training["steps"]
+    assert one.settings["hidden_size"] == first.settings["hidden_size"] != 512
 
 
 def test_a_run_that_was_stopped_names_no_way_to_repeat_it(page, monkeypatch):
@@ -272,9 +287,11 @@ def step(progress, tokens):
     (1000, None), (1400, None), (700, None),
     (1600, "about 32,000 tokens in its time, not 20,000 as foreseen: hidden_size=51 would"),
     (600, "about 12,000 tokens in its time, not 20,000 as foreseen: hidden_size=19 would"),
+    (100, "as foreseen: the same network would have been chosen"),
 ])  # fmt: skip
 def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda r: {"hidden_size": int(32 * r)})
+    choose = lambda ratio: {"hidden_size": int(32 * ratio) if ratio > 0.1 else 32}  # noqa: E731
+    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, choose, speed=1.0)
     assert not forecast.tell_if_far_off(step(0.04, 10_000))  # too early to tell
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
@@ -282,10 +299,17 @@ def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
     assert [says in str(notice.message) for notice in notices] == ([True] if says else [])
 
 
-def test_where_the_same_would_have_been_chosen_the_note_says_so():
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda ratio: {"hidden_size": 32})
-    with pytest.warns(RnnlmWarning, match="the same network would have been chosen"):
-        forecast.tell_if_far_off(step(0.05, 100))
+@pytest.mark.parametrize("tokens, threads, says", [
+    (100, 2, None), (72, 2, None), (50, 1, "times as long as foreseen: another program was busy"),
+    (50, 2, "another program was busy; beside it, training is faster with `threads=1`"),
+])  # fmt: skip
+def test_a_run_beside_a_busy_program_says_so_at_its_end(tokens, threads, says):
+    forecast = Forecast(1000, 1000, {}, lambda ratio: {}, speed=10.0)
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        fitted = Fitted(1, 100, tokens, 10.0, "budget", None)
+        forecast.tell_if_slowed(fitted, {"device": "cpu", "threads": threads})
+    assert [str(notice.message).endswith(says) for notice in notices] == ([True] if says else [])
 
 
 @pytest.mark.parametrize("seconds, probe", [(20, 1), (180, 3), (600, 6), (28_800, 30)])

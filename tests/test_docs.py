@@ -51,7 +51,7 @@ COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram", "hmm"}  # models th
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
 LONG_NAMES = "install train evaluate tasks inspect lectures exercises slides recipes"
 LONG = {f"docs/{name}.md" for name in LONG_NAMES.split()}
-OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
+OTHER_PROGRAMS = {"python", "python3", "pip", ".venv/bin/pip", ".venv/bin/python", "."}
 
 BLOCKS = {page: runnable_blocks(text) for page, text in TEXTS.items()}
 ALL = [block for page in PAGES for block in BLOCKS[page]]

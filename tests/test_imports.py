@@ -13,6 +13,7 @@ from setuptools.config.setupcfg import read_configuration
 
 from rnnlm import corpora
 from rnnlm.cli.main import cli
+from support.tiny_models import fit, save
 
 pytestmark = pytest.mark.processes
 
@@ -78,9 +79,9 @@ NEEDED = {
 }
 
 
-def in_one_process(folder, commands, without=()):
+def in_one_process(folder, commands, without=(), heavy=HEAVY):
     """Run the commands. Return of each exit code, heavy packages imported so far, and output."""
-    given = json.dumps([list(commands), sorted(HEAVY), sorted(without)])
+    given = json.dumps([list(commands), sorted(heavy), sorted(without)])
     lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines(keepends=True)
     nbest = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\n"
     (folder / "list.tsv").write_text(nbest, encoding="utf-8")
@@ -126,6 +127,13 @@ def test_no_description_imports_torch(rnnlm, models, here):
     commands = DESCRIPTIONS.splitlines()
     for command, result in zip(commands, in_one_process(here, commands), strict=True):
         assert (result[0], "torch" in result[1]) == (0, False), (command, result[2])
+
+
+def test_evaluating_n_grams_imports_what_it_needs(tmp_path):
+    save(tmp_path / "kn", fit("ngram"), "ngram")
+    spared = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
+    (result,) = in_one_process(tmp_path, ["eval -m kn train.txt"], heavy=spared)
+    assert result[:2] == [0, []]
 
 
 def test_completion_imports_nothing_heavy():

@@ -21,6 +21,7 @@ from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring
+from rnnlm.storage.files import tables
 from rnnlm.tools.inspection.memory import inspect_memory
 from rnnlm.tools.serving.schemas import GenerateRequest
 from support.small_runs import SMALL
@@ -399,7 +400,7 @@ def test_one_file_of_sentences_needs_no_list(tmp_path):
         assert [each.text for each in rnnlm.read_sentences(names)] == expected
 
 
-def test_numbers_of_classes_become_their_names():
+def test_numbers_of_classes_become_their_names(tmp_path):
     kind = datasets.ClassLabel(names=["O", "B-X"])
     features = {"tokens": datasets.Sequence(datasets.Value("string")), "one": kind}
     features["tags"] = datasets.Sequence(kind)
@@ -410,6 +411,8 @@ def test_numbers_of_classes_become_their_names():
     known, unknown = map(json.loads, lines)
     assert known == {"tokens": ["a", "b"], "one": "B-X", "tags": ["O", "B-X"]}
     assert unknown == {"tokens": ["a", "b"], "one": None, "tags": ["B-X", None]}
+    dataset.to_parquet(tmp_path / "d.parquet")
+    assert [row.values for row in tables.rows(str(tmp_path / "d.parquet"))] == [known, unknown]
 
 
 # ---- tables

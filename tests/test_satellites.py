@@ -172,6 +172,38 @@ def test_core_works_without_one_satellite(copied, gone):
     run_core(copied, {use: said for use, said in USES.items() if said[1] == gone})
 
 
+LINT = ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+@pytest.mark.parametrize("gone", FOLDERS)
+def test_what_is_left_is_linted_built_and_collected(tmp_path, gone):
+    """A satellite is deleted with its tests, and nothing else is touched."""
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    place, name = gone.split("/")
+    deleted = (
+        f"rnnlm/{gone}/",
+        f"rnnlm/{gone}.py",
+        f"tests/{gone}/",
+        f"tests/{place}/test_{name}.py",
+    )
+    for path in filter(None, listed.split("\0")):
+        if not path.startswith(deleted):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, tmp_path / path, follow_symlinks=False)
+
+    paths = os.pathsep.join([str(tmp_path), str(tmp_path / "tests")])
+    given = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": paths}, "capture_output": True}
+    collect = ["-m", "pytest", "-q", "--collect-only", "-p", "support.core_alone"]
+    for command in (LINT, "-m build --wheel --no-isolation".split(), collect):
+        if command is collect:  # what stands beside rnnlm is within it, as where it is installed
+            for beside in ("corpora", "checkpoints"):
+                (tmp_path / "rnnlm" / beside).symlink_to(tmp_path / beside)
+        ended = subprocess.run([sys.executable, *command], **given, text=True)
+        assert ended.returncode == 0, (command, ended.stdout[-5000:], ended.stderr[-5000:])
+
+
 @pytest.mark.processes
 @pytest.mark.soak
 def test_core_works_without_satellites(copied):
@@ -221,48 +253,102 @@ def installed(tmp_path, monkeypatch):
 
 
 BROKEN = """
+import types
+from rnnlm.evaluation.perplexity import TextMetric
+from rnnlm.lm.kinds import KINDS
 from rnnlm.satellites import Command, Satellite
 
-def fail():
+def fail(*arguments):
     raise RuntimeError("no good")
 
-SATELLITE = Satellite("others", kinds=fail, metrics=fail, methods=fail, names=fail,
-                      commands={"fail": Command("More", "failing", fail)}, tasks={"failing": fail})
+class Methods:
+    evaluate = whisper = fail
+
+module = types.ModuleType("module")
+module.__all__ = ["load", "whisper"]
 """
-NOTE = "note: the satellite {} is left out: {}"
+EARLY, AT_EVAL, LATE = ("--help", "list", "eval"), ("list", "eval"), ("list",)
+GROUPS = "not one line, or group not in ('Language models', 'Tasks', 'More')"
+PER = "per is token, word, character, byte, and without_unknown is for tokens and words"
+METRIC = "metrics=lambda: [TextMetric('{}', per='{}', is_perplexity=True)]"
+BROKEN_MODULES = {  # and the error that the notice quotes
+    "import no_module": "ModuleNotFoundError: No module named 'no_module'",
+    "raise SystemExit(3)": "SystemExit: 3",
+    "class Odd(BaseException): pass\nraise Odd('no')": "Odd: no",
+    "SATELLITE = None": "TypeError: None is not a Satellite",
+    "": "AttributeError: module 'others_broken' has no attribute 'SATELLITE'",
+    "Command('Other', 'hey', fail)": f"ValueError: 'hey': {GROUPS}",
+    "Command('More', 'a\\nb', fail)": f"ValueError: 'a\\nb': {GROUPS}",
+}
+BROKEN_TABLES = [  # with the error, or the names that are taken; and the commands that tell
+    ("commands=None", "TypeError: 'NoneType' object is not callable", EARLY),
+    ("commands={'hey': 5}", "TypeError: 5 is not a Command", EARLY),
+    ("commands={5: Command('More', 'hey', fail)}", "TypeError: 5 is not a str", EARLY),
+    ("kinds=fail", "RuntimeError: no good", LATE),
+    ("kinds=lambda: [1, 2]", "TypeError: 1 is not a Kind", LATE),
+    ("metrics=fail", "RuntimeError: no good", AT_EVAL),
+    ("metrics=5", "TypeError: 'int' object is not callable", AT_EVAL),
+    ("metrics=lambda: ['a']", "TypeError: 'a' is not a TextMetric", AT_EVAL),
+    (METRIC.format("m", "words"), f"ValueError: m: nothing counts wordss_S; {PER}", AT_EVAL),
+    ("names=fail", "RuntimeError: no good", LATE),
+    ("names=lambda: [5]", "TypeError: 5 is not a module", LATE),
+    ("methods=lambda: [5]", "TypeError: 5 is not a type", LATE),
+    ("commands=dict.fromkeys(('tag', 'eval'), Command('More', 'my', fail))", "tag, eval", EARLY),
+    ("adaptations={'cache': fail, 'whisper': fail}", "cache", EARLY),
+    ("libraries={'hf': fail, '': fail, 'whisper': lambda: 5}", "hf", EARLY),
+    ("tasks={'tagging': fail, 'whisper': lambda: 5}", "tagging", EARLY),
+    ("kinds=lambda: KINDS[:1]", "rnn", LATE),
+    (METRIC.format("tokens", "word"), "tokens", AT_EVAL),
+    ("methods=lambda: [Methods]", "evaluate", LATE),
+    ("names=lambda: [module]", "load", LATE),
+    ("commands={'hey': Command('More', 'hey', fail)}, scorers={'[': fail}, needs=5", "", ()),
+]
 
 
-def test_broken_satellite_is_one_warning_at_help_and_list(rnnlm, installed):
-    installed({"others": "others_gone:S", "words": "others_words:S"}, others_words="S = 'a word'")
-    notes = [
-        NOTE.format("others", "ModuleNotFoundError: No module named 'others_gone'"),
-        NOTE.format("words", "TypeError: others_words:S is not a rnnlm.satellites.Satellite"),
-    ]
-    for command in ("--help", "list", "list corpora --json"):
+@pytest.mark.parametrize("code, why, told", [
+    *((BROKEN + code, why, EARLY) for code, why in BROKEN_MODULES.items()), *BROKEN_TABLES
+])  # fmt: skip
+def test_broken_package_is_one_notice_and_all_else_works(
+    rnnlm, installed, models, here, code, why, told
+):
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    is_module = code.startswith(BROKEN)
+    satellite = f"print('noise'); SATELLITE = Satellite(None, {code})"
+    installed(
+        {"others": "others_broken:SATELLITE"},
+        others_broken=code if is_module else BROKEN + satellite,
+    )
+    table = "others_broken:SATELLITE" if is_module else code.partition("=")[0]
+    note = f"note: the package others: {table} cannot be used; {why}"
+    if ": " not in why:
+        note = f"note: the package others: ignored {table}, whose names are taken: {why}"
+    for command in (
+        "--help", "train --help", "list satellites", f"eval -m {models.unigram} a.txt",
+        "train a.txt --model unigram -o unigram",
+    ):  # fmt: skip
+        satellites._others.clear()  # as in a new process
         satellites.look_for_others.cache_clear()
         outcome = rnnlm(command)
-        assert (outcome.code, outcome.err.splitlines()) == (0, notes), command
-    satellites.look_for_others.cache_clear()
-    outcome = rnnlm("their-command")
-    assert outcome.err.splitlines()[:3] == [*notes, "error: no such command 'their-command'"]
+        notes = [line for line in outcome.err.splitlines() if "package" in line]
+        assert (outcome.code, notes) == (0, [note] * command.startswith(told)), command
+        is_listed = command.startswith("list") and "ignored" in note and why
+        assert "noise" not in outcome.out and (
+            not is_listed or f"ignored {table}: {why}" in outcome.out
+        )
 
 
-def test_broken_functions_of_a_satellite_are_told_where_they_are_used(rnnlm, installed, here):
-    installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN)
-    outcome = rnnlm("--help")
-    assert "fail (failing)" in " ".join(outcome.out.split()) and not outcome.err
-    broken = ["error: the satellite others is broken", "  why: RuntimeError: no good"]
-    for command in ("fail", "fail --help", "train a.txt --task failing"):
+def test_broken_functions_of_a_package_are_told_where_they_are_used(rnnlm, installed):
+    commands = "{'fail': Command('More', 'a', fail), 'none': Command('More', 'b', lambda: None)}"
+    satellite = f"SATELLITE = Satellite('', tasks={{'broken': fail}}, commands={commands})"
+    installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN + satellite)
+    for command, place, why in (
+        ("fail", "commands['fail']", "RuntimeError: no good"),
+        ("none --help", "commands['none']", "TypeError: None is not a Command"),
+        ("train a.txt --task broken", "tasks['broken']", "RuntimeError: no good"),
+    ):
+        what = f"error: the package others: {place} cannot be used"
         outcome = rnnlm(command)
-        assert (outcome.code, outcome.errors) == (1, broken), command
-
-    # What has nothing to do with it works; a notice tells of what is missing.
-    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
-    assert rnnlm("train a.txt --model unigram -o unigram").code == 0
-    note = "note: the satellite others is broken; RuntimeError: no good"
-    outcome = rnnlm("eval -m unigram a.txt")
-    assert (outcome.code, outcome.err.splitlines()) == (0, [note])
-    assert rnnlm("train a.txt --model nothing").errors[0] == "error: unknown model 'nothing'"
+        assert (outcome.code, outcome.errors) == (1, [what, f"  why: {why}"]), command
 
 
 METHODS = """

@@ -65,7 +65,7 @@ tokenizer_options = section(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"probabilities": ["plot"]})
 @click.argument("text", nargs=-1, required=True)
 @section(
     "Counts",
@@ -228,7 +228,6 @@ def _check(
     """Refuse options that have no effect together, and an output that is one of the inputs.
     folders: the folders of counts among TEXT. target: the folder to write, if it is one."""
     drawn = [f"--{name}" for name in _DRAWING if given[name]]
-    refuse_if(given["probabilities"] and not given["plot"], "--probabilities needs --plot FILE.")
     refuse_if(
         drawn and target, f"{', '.join(drawn)}: draw what is counted, without a folder as -o."
     )

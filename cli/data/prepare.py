@@ -104,7 +104,7 @@ def command(as_json: bool, **given: Any) -> None:
 
 def _say_how_to_resume(folder: Path) -> None:
     """Say how to resume where something of the work is kept."""
-    from rnnlm.text.prepared.index import is_prepared
+    from rnnlm.storage.manifest import is_prepared
 
     if is_prepared(folder):
         terminal.say(f"finished work is kept in {folder}; to resume, run the same command again")

@@ -31,14 +31,11 @@ if TYPE_CHECKING:
     from rnnlm.interface import Task
 
 
-WITHOUT_TEXT = (
-    "models",
-    "as_json",
-    "as_latex",
-)  # the requirements of a comparison of stored metrics
+# Parameters of a comparison of stored metrics; all others need a text
+ALLOWED_WITHOUT_TEXT = ("models", "as_json", "as_latex")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["plot"]})
 @click.argument("models", nargs=-1, metavar="MODEL MODEL...")
 @section(
     "Text",
@@ -113,7 +110,9 @@ def command(
 def _stored(models: tuple[str, ...]) -> "Comparison":
     """Compare by the metrics that were stored when the models were trained."""
     parameters = click.get_current_context().command.params
-    of_a_text = [str(option.name) for option in parameters if option.name not in WITHOUT_TEXT]
+    of_a_text = [
+        str(option.name) for option in parameters if option.name not in ALLOWED_WITHOUT_TEXT
+    ]
     refuse_given(of_a_text, "only valid with --on TEXT.")
     from rnnlm.evaluation.comparison.stored import compare_stored
 

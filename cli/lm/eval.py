@@ -10,20 +10,33 @@ from ..declaring import Command, section
 from ..text_options import text_options
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["plot", "output"]})
 @click.argument("text", nargs=-1, required=True)
 @section("Model", options.model_option, options.device_option)
-@section("Text", options.context_option, text_options)
+@section(
+    "Text",
+    options.context_option,
+    click.option("--group-by", metavar="COLUMN",
+                 help="Evaluate the rows of a table by group, too, such as by speaker."),
+    text_options,
+)  # fmt: skip
 @options.options_added_to("eval")
-@section("Output", options.json_option)
+@section(
+    "Output",
+    click.option("--intervals", is_flag=True,
+                 help="Show 95 % intervals, by the bootstrap over lines."),
+    options.json_option,
+)  # fmt: skip
 def command(
-    text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
-) -> None:
+    text: tuple[str, ...], model_name: str | None, device: str, intervals: bool, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
     """Evaluate a model on TEXT: perplexity, label accuracy, BLEU.
 
     \b
     rnnlm eval -m my-model test.txt
     rnnlm eval -m my-model test.txt --context reset     each line alone
+    rnnlm eval -m my-model talks.csv --group-by speaker
     rnnlm eval -m my-model+cache test.txt               adapted to the text
     rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
     rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
@@ -46,6 +59,7 @@ def command(
     given their sources.
     """
     from rnnlm import registry
+    from rnnlm.evaluation.metrics import with_intervals
     from rnnlm.lm.base import loading
     from rnnlm.storage.files import outputs
     from rnnlm.system import keep_freed
@@ -61,14 +75,10 @@ def command(
         output == options.STANDARD_OUTPUT,
         "standard output is for the metrics: name a FILE with -o.",
     )
-    options.refuse_if(
-        overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
-    )
     written = [path for path in (plot, output) if path]
     if written:
         outputs.check_apart(written, sources.expand((*text, *given.get("target", ()))))
-    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output:
         options.own_file(output, overwrite)
 
@@ -76,6 +86,8 @@ def command(
     data = task_options.data_of(task, text, given)
     evaluation_options = task_options.options_of(task, given)
     evaluation = task.evaluate(loading.load(name, device), data, evaluation_options)
+    if intervals:
+        evaluation = with_intervals(evaluation, evaluation.brief)
 
     # Files that only some tasks have; the others refused these options above.
     if plot:

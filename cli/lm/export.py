@@ -48,7 +48,9 @@ OTHERS = [export for satellite in satellites.own() for export in satellite.expor
 FORMS = [ARPA, *sorted(OTHERS, key=lambda export: export.place)]
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command, needs={detail: [form.name] for form in FORMS for detail in form.details}
+)
 @model_option
 @stacked(*(form.options for form in FORMS))
 @overwrite_option("Replace FILE or the files in DIR.")
@@ -66,12 +68,6 @@ def command(model_name: str | None, overwrite: bool, **given: Any) -> None:
     --file read word vectors. transformers and programs built on it read --hf DIR, onnxruntime and
     sherpa-onnx read --onnx DIR.
     """
-    flags = {option.name: option.opts[0] for option in command.params}
-    for form in FORMS:
-        details = [flags[name] for name in form.details if given[name]]
-        needs = "needs" if len(form.details) == 1 else "need"
-        all_details = " and ".join(flags[name] for name in form.details)
-        refuse_if(details and given[form.name] is None, f"{all_details} {needs} {form.called}.")
     chosen = [form for form in FORMS if given[form.name] is not None]
     refuse_if(len(chosen) != 1, f"give one of {', '.join(form.called for form in FORMS)}.")
     (form,) = chosen

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.generation.drawing import Sample
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"length_power": ["beam"]})
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
 @section("Model", options.model_option, options.device_option)
 @section(
@@ -70,7 +70,6 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
     from rnnlm.scoring.generation.search import likeliest
 
     if given["beam"] is None:
-        options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
         return options.settings_of(GenerationSettings, given), generate
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}

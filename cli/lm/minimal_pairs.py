@@ -74,7 +74,6 @@ def pairs_request(
         output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",
         "with --pairs, the name after -o must end in .jsonl.",
     )
-    refuse_if(overwrite and not (output or plot), "--overwrite needs -o FILE or --plot FILE.")
     request = PairsRequest(
         source=source,
         scoring=scoring,

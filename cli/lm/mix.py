@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"memory": ["static"], "temp": ["memory"]})
 @click.argument(
     "models", nargs=-1, required=True, metavar="MODEL MODEL...", callback=models_checked
 )
@@ -109,9 +109,6 @@ def command(
             "--static makes a model that does not refer to others: leave out --bundle.",
         )
         refuse_if(given["device"] not in ("auto", "cpu"), "--static runs on the CPU.")
-        refuse_if(temp and not memory, "--temp needs --memory.")
-    else:
-        refuse_if(memory or temp, "--memory and --temp need --static.")
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
     if static:

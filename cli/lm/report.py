@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"by": ["output"], "overwrite": ["output"]})
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @output_option("Write the page to FILE.html, or only the curves to FILE.svg, .png or .pdf.")
 @click.option(
@@ -48,7 +48,6 @@ def command(
     tasks, it is the metric that selects the model. A ring is around the step that was kept. The
     plot of a single run also shows the training text. An n-gram model is a horizontal line.
     """
-    refuse_if(output is None and (by or overwrite), "--by and --overwrite need -o FILE.")
     refuse_if(output and as_json, "--json prints the points of the curves: leave out -o.")
     if output is None:
         _print_points(runs, as_json)

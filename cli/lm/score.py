@@ -16,11 +16,12 @@ from ..declaring import Command, IntRange, options_of, section
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 
 _SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".tsv": "tsv",
-    ".csv": "csv",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 
 input_options = section(
@@ -86,8 +87,8 @@ output_options = section(
                  help="Print the sentences of --input with the likeliest first, not in the order "
                       "of the file; sentences given as arguments always are."),
     options.output_option(
-        "Write to FILE.csv, .tsv, .jsonl or .parquet; - prints JSON. With --pairs: one record "
-        "per pair."
+        "Write to FILE.csv, .tsv, .jsonl, .parquet or .xlsx; - prints JSON. With --pairs: one "
+        "record per pair."
     ),
     click.option("--plot", type=options.PATH, metavar="FILE.svg",
                  help="Plot the printed log-probabilities of sentences (or --probabilities) as "
@@ -103,13 +104,15 @@ rare_output_options = section("Output",
     rare=True,
 )  # fmt: skip
 # Options that say which sentences of the input are read, and how
-_ABOUT_INPUT = (
+_OF_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
     "sentence_columns", "unwrap", "where",
 )  # fmt: skip
+# Options without effect but beside one of others
+_NEEDS = {"pairs_scoring": ["pairs_source"], "overwrite": ["output", "plot"], "workers": ["output"]}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=_NEEDS)
 @click.argument("sentences", nargs=-1)
 @section("Model", options.models_option, options.device_option)
 @input_options
@@ -147,9 +150,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     sentence end as a word. Encoder-decoders give log p(target | source).
     """
     # All that can be wrong is found before a model is loaded.
-    if options.is_standard_input(sentences):
-        options.refuse_if(inputs, "- already means standard input: leave out --input.")
-        sentences, inputs = (), ("-",)
     pairs = None
     if pairs_source is not None:
         from . import minimal_pairs
@@ -163,39 +163,27 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             as_json=as_json,
             overwrite=overwrite,
         )
-    options.refuse_if(pairs_scoring and not pairs, "--pairs-scoring needs --pairs.")
-    if output == options.STANDARD_OUTPUT and not pairs:
+    elif output == options.STANDARD_OUTPUT:
         output, as_json = None, True
-    options.refuse_if(sentences and inputs, "give either sentences or --input, not both.")
-    if sentences:
-        options.refuse_given(
-            _ABOUT_INPUT, "only valid with --input, not for sentences given as arguments."
-        )
+    sentences, inputs = options.texts_or_input(
+        sentences, inputs, noun="sentence", of_input=_OF_INPUT, standard_input=("-",)
+    )
     options.refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
     form = "" if pairs else _format(as_json, output)
-    options.refuse_if(
-        sort and form != "table",
-        "--sort is for the table that is printed: files and JSON keep the order of the input.",
-    )
-    options.refuse_if(
-        plot and form not in ("", "table"), "--plot is for the table that is printed."
-    )
-    options.refuse_if(
-        overwrite and not (output or plot or pairs),
-        "--overwrite needs --output FILE or --plot FILE.",
-    )
-    options.refuse_if(
-        workers and (pairs or not output), "--workers needs --output FILE, without --pairs."
-    )
+    if form not in ("", "table"):
+        options.refuse_given(["sort", "plot"], "only for the table that is printed.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
     if not pairs:
         _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
 
-    from rnnlm.scoring.sentences import of_arguments, read_sentences
+    from rnnlm.scoring.rows import layout
+    from rnnlm.scoring.sentences import first_columns, of_arguments, read_sentences
     from rnnlm.scoring.several_models import reading_for
     from rnnlm.system import keep_freed
+
+    from . import score_output
 
     keep_freed()  # each part of the sentences takes the memory of the one before
     models = options.load_models(model_names, device)
@@ -208,11 +196,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         _notice_terminal_input(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
-    from rnnlm.lm.base.loading import NamedModel
-    from rnnlm.scoring.rows import layout
-    from rnnlm.scoring.sentences import first_columns
-
-    from . import score_output
 
     # The first sentences are read for the names of their columns.
     carried, read = first_columns(read)
@@ -223,28 +206,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         several_models=len(models) > 1,
         probabilities=probabilities,
     )
-    if output:
-        identity = _identity(sentences, inputs, targets, reading, scoring.frequency_from)
-        if probabilities:
-            identity["probabilities"] = "true"
-        named = tuple(
-            NamedModel.of(short, name, model)
-            for name, (short, model) in zip(model_names, models.items(), strict=True)
-        )
-        score_output.write(
-            path=output,
-            models=models,
-            sentences=read,
-            settings=scoring,
-            layout=columns,
-            form=form,
-            identity=identity,
-            overwrite=overwrite,
-            named=named,
-            device=device,
-            workers=workers or 1,
-        )
-    else:
+    if output is None:
         score_output.show(
             models=models,
             sentences=read,
@@ -256,6 +218,21 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             plot=plot,
             given=reading.given,
         )
+        return
+    identity = _identity(sentences, inputs, targets, reading, scoring.frequency_from)
+    score_output.write(
+        path=output,
+        models=models,
+        sentences=read,
+        settings=scoring,
+        layout=columns,
+        form=form,
+        identity=identity | ({"probabilities": "true"} if probabilities else {}),
+        overwrite=overwrite,
+        names=model_names,
+        device=device,
+        workers=workers or 1,
+    )
 
 
 def _check_files(
@@ -271,9 +248,9 @@ def _check_files(
         outputs.check_apart([written], sources.expand(inputs))
     if output:
         # The record of a file that grows says whether it may be written.
-        grows = output.suffix.lower() != ".parquet"
+        grows = output.suffix.lower() not in (".parquet", ".xlsx")
         outputs.check_file(output, overwrite or grows)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
 
 
@@ -286,7 +263,7 @@ def _format(as_json: bool, output: Path | None) -> str:
     )
     form = _SUFFIXES.get(output.suffix.lower())
     if form is None:
-        raise click.UsageError("the name after -o must end in .csv, .tsv, .jsonl or .parquet.")
+        raise click.UsageError(f"the name after -o must end in {', '.join(_SUFFIXES)}.")
     return form
 
 
@@ -313,7 +290,7 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
         with_regions=reading.has_regions,
     )
     options.refuse_if(
-        form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
+        form not in ("table", "jsonl") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",
     )
     return scoring, reading

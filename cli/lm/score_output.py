@@ -1,6 +1,7 @@
 """Write the scores of `rnnlm score`: to standard output, or to a file that grows chunk by chunk."""
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,10 +36,13 @@ from rnnlm.storage.files.outputs import GrowingFile, owned_file
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
 from rnnlm.storage.files.resuming import merged, tell_finished
 from rnnlm.storage.files.tables import cell_text, save_parquet
+from rnnlm.storage.files.workbooks import save_workbook
 
 from .. import terminal
 from ..options import save_plot
 from ..signals import explaining
+
+WHOLE = ("parquet", "xlsx")  # formats of files that do not grow
 
 
 def show(
@@ -95,27 +99,37 @@ def write(
     form: str,
     identity: dict[str, str],
     overwrite: bool,
-    named: "tuple[NamedModel, ...]",
+    names: tuple[str, ...],
     device: str,
     workers: int,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
-    work has written. A Parquet file is written whole.
+    work has written. Parquet and workbooks are written whole.
 
-    identity: of the sentences. named: what `workers` load the models by, if there are several.
+    identity: of the sentences. names: those of the models, by which `workers` load them.
     """
+    named = tuple(
+        NamedModel.of(short, name, model)
+        for name, (short, model) in zip(names, models.items(), strict=True)
+    )
     about = _About(models, settings)
-    writer = Writer(layout, None if form == "parquet" else TextForm(form, settings, layout))
+    writer = Writer(layout, None if form in WHOLE else TextForm(form, settings, layout))
     setup = ScoringSetup(named, device, settings, writer)
     identity = merged(identity, describe_run_of_models(models, settings))
 
     is_resumed = False
     with contextlib.ExitStack() as held:
-        if form == "parquet":
+        if form in WHOLE:
             held.enter_context(owned_file(path, overwrite))
             say = held.enter_context(terminal.Progress(about=path))
             chunks = written_chunks(models, sentences, setup, workers, report=say)
-            save_parquet(path, layout.types, about.watched(chunks, say, "scored"))
+            batches = about.watched(chunks, say, "scored")
+            if form == "parquet":
+                save_parquet(path, layout.types, batches)
+            else:
+                rows = (zip(*batch.values(), strict=True) for batch in batches)
+                with_header = itertools.chain([[layout.columns]], rows)
+                save_workbook(path, itertools.chain.from_iterable(with_header))
         else:
             # The file grows chunk by chunk: two writers would mix theirs.
             held.enter_context(lock.file_held(path))

@@ -13,7 +13,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.pairing import Comparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
-from rnnlm.evaluation.metrics import Evaluation
+from rnnlm.evaluation.metrics import Evaluation, with_intervals
 from rnnlm.interface import Device, LanguageModel, Task
 from rnnlm.lm.base import loading
 from rnnlm.text.corpus import Given
@@ -23,13 +23,16 @@ from rnnlm.text.lines import Progress, TextSettings
 def evaluate(
     model: registry.LabelModel | LanguageModel | str | Path,
     text: Given | None = None,
+    *,
+    intervals: bool = False,
     **options: object,
 ) -> Evaluation:
     """Evaluate a model, itself or by its name; :meth:`rnnlm.Model.evaluate` says which keywords
     each task has."""
     check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
-    return task.evaluate(model, text, _options(task, _given(options)))
+    evaluation = task.evaluate(model, text, _options(task, _given(options)))
+    return with_intervals(evaluation, evaluation.brief) if intervals else evaluation
 
 
 def compare(

@@ -121,6 +121,17 @@ class Metric:
         is_percentage = self.unit == "share" and self.value is not None
         return self.shown(digits) + (" %" if is_percentage else "")
 
+    def shown_interval(self, digits: int = 2) -> str:
+        """Format the bounds of the interval for people; a dash if there is none.
+
+        Args:
+            digits: Decimal places of a perplexity or another plain number.
+        """
+        if self.interval is None:
+            return "-"
+        limits = (self.interval.low, self.interval.high)
+        return " to ".join(amount(limit, digits, self.unit) for limit in limits)
+
     def to_row(self, interval: Interval | None) -> Row:
         """Return the metric as a row of a table.
 
@@ -328,9 +339,9 @@ class Evaluation(Records, Result):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            # A property of ours gets here if a value that it computes with has another form.
+            # A property gets here whose own code lacks an attribute: it says again which one.
             if name.startswith("_") or hasattr(type(self), name):
-                raise AttributeError(name)
+                return object.__getattribute__(self, name)
             names = dict.fromkeys(metric.name for metric in self.metrics)
             if name in names:
                 hint = f"write evaluation.metric({name!r}).value"
@@ -451,7 +462,8 @@ def _with_note(metric: Metric | None, digits: int = 2) -> str:
     """Format a metric with its note; a dash where there is none."""
     if metric is None:
         return "-"
-    return metric.shown(digits) + (f" ({metric.note})" if metric.note else "")
+    between = f" [{metric.shown_interval(digits)}]" if metric.interval else ""
+    return metric.shown(digits) + between + (f" ({metric.note})" if metric.note else "")
 
 
 def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
@@ -461,10 +473,12 @@ def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
     return {name: kind.from_dict(results) for name, results in manifest.results.items()}
 
 
-def with_intervals(evaluation: E) -> E:
-    """Return the evaluation with the 95 % interval of each main metric."""
-    drawn = intervals_of(evaluation.mains, Resampling())
-    keys = [(metric.column, metric.name) for metric in evaluation.mains]
+def with_intervals(evaluation: E, metrics: Sequence[Metric] | None = None) -> E:
+    """Return the evaluation with the 95 % interval of each of these metrics. None: the main
+    ones."""
+    metrics = evaluation.mains if metrics is None else metrics
+    drawn = intervals_of(metrics, Resampling())
+    keys = [(metric.column, metric.name) for metric in metrics]
     return replace(evaluation, intervals={key: drawn.get(key) for key in keys})
 
 

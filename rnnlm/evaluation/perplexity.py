@@ -29,6 +29,7 @@ from rnnlm.evaluation.metrics import (
     named,
     restored,
     signature_parts,
+    with_intervals,
 )
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
@@ -44,7 +45,8 @@ from rnnlm.interface import LanguageModel, core_of
 from rnnlm.lm.base import loading, span_scoring
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
-from rnnlm.text.corpus import Text, WatchedText, open_text
+from rnnlm.tabular import Table
+from rnnlm.text.corpus import Text, WatchedText, by_group, open_text
 from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, encode_block, joined
 from rnnlm.text.lines import Block, Progress, TextSettings, no_text, silent
 from rnnlm.text.marks import tell_unseen
@@ -202,6 +204,13 @@ class TextMetric(MetricDefinition):
     is_perplexity: bool
     in_summary: bool = False
 
+    def __post_init__(self) -> None:
+        if self.counts not in {*dir(LineSums), *LineSums.__dataclass_fields__}:
+            raise ValueError(
+                f"{self.name}: nothing counts {self.counts}; per is {', '.join(get_args(Per))}, "
+                "and without_unknown is for tokens and words"
+            )
+
     @property
     def counts(self) -> str:
         """The attribute of :class:`LineSums` with the units of each line."""
@@ -258,7 +267,7 @@ TEXT_METRICS = named(
 def text_metrics() -> dict[str, TextMetric]:
     """Return the metrics of language models by name, ours before those of satellites."""
     added = [metric for satellite in satellites.known() for metric in satellite.metrics()]
-    return {**TEXT_METRICS, **named(*added), **TEXT_METRICS}
+    return TEXT_METRICS | named(*added)
 
 
 def metrics_per(*units: Per) -> tuple[str, ...]:
@@ -388,6 +397,8 @@ class TextEvaluation(Evaluation):
         context: "carry" (all lines read as one stream) or "reset" (each line alone).
         lines: Contributions of each line; None in a stored evaluation.
         block_lines: Number of lines that are resampled together, as in :class:`PerEvent`.
+        groups: The evaluations of groups of lines with 95 % intervals, if they were requested, by
+            name in the order of their first lines. The name None: rows without one.
     """
 
     tokens: int
@@ -411,6 +422,9 @@ class TextEvaluation(Evaluation):
     context: Context
     lines: LineSums | None = field(default=None, repr=False, compare=False)
     block_lines: int | None = field(default=None, repr=False, compare=False)
+    groups: Mapping[str | None, "TextEvaluation"] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     summary_counts: ClassVar[tuple[str, ...]] = ("tokens", "oov_words")
     count_notes: ClassVar[Mapping[str, str]] = {"words": "split on white space"}
 
@@ -420,12 +434,14 @@ class TextEvaluation(Evaluation):
 
     def _metric(self, definition: TextMetric) -> Metric:
         name, counts = definition.name, None
-        # Fields hold ours; those of satellites are computed of the lines.
-        value = getattr(self, name) if name in TEXT_METRICS else None
+        # Fields hold ours. Those of satellites are computed of the lines, if ours that counts the
+        # same units has a value.
+        ours = (own for own in TEXT_METRICS.values() if own.counts == definition.counts)
+        value = getattr(self, name if name in TEXT_METRICS else next(ours).name)
         if self.lines is not None:
             counts = PerEvent(self.lines, definition, self.block_lines)
-            if name not in TEXT_METRICS:
-                value = definition.value(self.lines)
+        if name not in TEXT_METRICS and value is not None:
+            value = None if self.lines is None else definition.value(self.lines)
         return Metric(
             definition,
             value,
@@ -457,7 +473,30 @@ class TextEvaluation(Evaluation):
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
         values = {metric.name: metric.value for metric in self.metrics}
         added = {name: value for name, value in values.items() if name not in TEXT_METRICS}
-        return self.to_dict() | added
+        groups = [{"group": name} | group.to_dict() for name, group in self.groups.items()]
+        return self.to_dict() | added | ({"groups": groups} if groups else {})
+
+    def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
+        if not self.groups:
+            return
+        # Bits, and the perplexities of the summary.
+        summary = [metric.name for metric in self.summary]
+        records = []
+        for name, group in self.groups.items():
+            counts = {count: f"{getattr(group, count):,}" for count in ("sentences", "tokens")}
+            record = {"group": name or "-", **counts}
+            for metric in map(group.metric, [each.name for each in self.brief]):
+                if metric and (metric.name in summary or not metric.definition.is_perplexity):
+                    digits = metric.definition.digits
+                    record[metric.name] = metric.shown(digits)
+                    record[f"{metric.name} 95 %"] = metric.shown_interval(digits)
+            records.append(record)
+        remark = (
+            "groups are sums over lines of one reading (context carry): a line may follow one of "
+            "another group"
+        )
+        table = Table.of_records(records, left=["group"])
+        yield table if self.context == "reset" else replace(table, remark=remark)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}
@@ -495,12 +534,14 @@ def evaluate(
     context: Context = "carry",
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
+    group_by: str | None = None,
 ) -> TextEvaluation:
     """Evaluate `model` on `text`: a path or several, a text, one encoded by its tokenizer, or the
     folder of a prepared text.
 
     model: a language model, or the name of one, which is then loaded again by each call. progress:
-    called with the progress of reading and scoring.
+    called with the progress of reading and scoring. group_by: the column of a table that names the
+    group of each row.
     """
     began = time.perf_counter()
     check_context(context)
@@ -508,6 +549,8 @@ def evaluate(
     watched = None
     if not isinstance(text, EncodedText):
         text = as_text(text, text_settings)
+        if group_by is not None:
+            text = by_group(text, group_by)
         if text.tokenizer is None:
             text = watched = WatchedText(text, model.tokenizer)
 
@@ -523,7 +566,20 @@ def evaluate(
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
     if watched is not None:
         watched.tell()
-    return text_evaluation(model, logprob_N, encoded, context, began)
+    evaluation = text_evaluation(model, logprob_N, encoded, context, began)
+    if watched is None or not watched.groups:
+        return evaluation
+
+    # Each group is evaluated by its lines of this reading.
+    lines_of: dict[str | None, list[int]] = {}
+    for line, name in enumerate(watched.groups):
+        lines_of.setdefault(name, []).append(line)
+    groups = {}
+    for name, lines in lines_of.items():
+        tokens, part = encoded.of_lines(np.array(lines))
+        group = text_evaluation(model, logprob_N[tokens], part, context, began)
+        groups[name] = with_intervals(group, group.metrics) if len(lines) > 1 else group
+    return replace(evaluation, groups=groups)
 
 
 def _in_parts(

@@ -22,17 +22,18 @@ import numpy as np
 from rnnlm import corpora, registry
 from rnnlm.arrays import as_numpy
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, keyword
-from rnnlm.evaluation.soundness import Check, Result, audit
+from rnnlm.evaluation.soundness import Check, Verdict, audit
 from rnnlm.interface import PADDING, Device, LanguageModel, ModelHandle, core_of
 from rnnlm.lm.base import loading
 
 Text = tuple[Hashable, ...]  # token ids, or words
-Finding = tuple[Result, str]
+Finding = tuple[Verdict, str]
 SAME = 1e-3  # nats: scores that differ by less are the same, up to rounding
 SUM_TOLERANCE = 1e-4
 TEXTS, LENGTH = 3, 8  # of each sort of text; in tokens or words
 HALF = LENGTH // 2
 REPEATED = 8  # times that the frequent texts are read, for caches to fill
+FURTHER = 3  # contexts longer than a text, of seeded lengths
 LIKELIEST = 20  # tokens that frequent texts are drawn from
 CANDIDATES = 3
 OF_CONTEXT = "the function is given the context alone"
@@ -55,6 +56,8 @@ class Scorer:
             an array, or of the likeliest, by token.
         scores: Returns the scores of the tokens of texts, computed in one batch.
         total: Returns the log-probability (nats) of a whole text.
+        parts: Returns the scores of the tokens of a text read in two parts: the first ends after
+            this many inputs, and its state is carried to the second.
         end: The token that ends a text, if it is scored.
         is_normalised: Whether it claims that probabilities sum to one.
         sum_error: By how much sums may differ from one because values are stored as codes.
@@ -65,6 +68,7 @@ class Scorer:
     after: Callable[[Text], np.ndarray | Mapping[Hashable, float]] | None = None
     scores: Callable[[Sequence[Text]], list[TokenScores]] | None = None
     total: Callable[[Text], float] | None = None
+    parts: Callable[[Text, int], np.ndarray] | None = None
     end: Hashable = None
     is_normalised: bool = True
     sum_error: float = 0.0
@@ -114,12 +118,19 @@ def of_model(model: LanguageModel) -> Scorer:
         rows = zip(texts, as_numpy(logprob_BT).astype(np.float64), strict=True)
         return [TokenScores((*text, boundary), row_T[: len(text) + 1]) for text, row_T in rows]
 
+    def parts(text: Text, at: int) -> np.ndarray:
+        ids_1T, state = np.array([[boundary, *text, boundary]]), model.initial_state(1)
+        first_1T, state = model.score(ids_1T[:, :at], ids_1T[:, 1 : at + 1], state)
+        second_1T, _ = model.score(ids_1T[:, at:-1], ids_1T[:, at + 1 :], state)
+        both = [as_numpy(part_1T)[0].astype(np.float64) for part_1T in (first_1T, second_1T)]
+        return np.concatenate(both)
+
     def bytes_of(text: Text) -> int | None:
         is_exact = tokenizer.keeps_text and tokenizer.keeps_case and tokenizer.unk_id not in text
         return len(tokenizer.decode(np.array(text)).encode()) + 1 if is_exact else None
 
     return Scorer(
-        after=after, scores=scores, end=boundary, is_normalised=model.normalised,
+        after=after, scores=scores, parts=parts, end=boundary, is_normalised=model.normalised,
         sum_error=getattr(model, "sum_error", 0.0), takes_batches=model.max_rows is None,
         bytes_of=bytes_of,
     )  # fmt: skip
@@ -266,17 +277,18 @@ def _texts_of_words(generator: np.random.Generator) -> dict[str, list[Text]]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A scorer with the texts that it is checked on: by sort, all of one length; and a long one,
-    after which caches are full."""
+    """A scorer with the texts that it is checked on: by sort, all of one length; a long one, after
+    which caches are full; and beginnings of it, from the empty one on."""
 
     scorer: Scorer
     by_sort: Mapping[str, Sequence[Text]]
     long: Text
+    begun: Sequence[Text]
     is_complete: bool  # whether the probabilities of all next tokens are known
 
     @property
     def texts(self) -> list[Text]:
-        """All texts but the long one."""
+        """All texts of one length."""
         return [text for texts in self.by_sort.values() for text in texts]
 
 
@@ -305,9 +317,9 @@ def sums(trial: Trial) -> Finding:
     if scorer.total:
         # Texts of one length exclude each other.
         total = sum(np.exp(scorer.total(text)) for text in {*trial.texts})
-        result: Result = "not checked" if total <= 1 + SUM_TOLERANCE else "failed"
+        result: Verdict = "not checked" if total <= 1 + SUM_TOLERANCE else "failed"
         return result, f"{len(trial.texts)} different texts sum to {total:.3g}"
-    by_sort = {**trial.by_sort, "long": [trial.long]}
+    by_sort = {"begun": trial.begun, **trial.by_sort, "long": [trial.long]}
     totals = {
         (sort, text): float(np.exp([*scorer.next(text).values()]).sum())
         for sort, texts in by_sort.items()
@@ -386,16 +398,33 @@ def twice(trial: Trial) -> Finding:
     return _verdict([*map(_gap, first, reversed(again))], "scores of the same text")
 
 
+def in_parts(trial: Trial) -> Finding:
+    """Check that texts have the same scores where a state is carried from one part to the next, as
+    evaluation carries it; each text is cut at another place."""
+    parts = trial.scorer.parts
+    if not parts:
+        return "not checked", "no state is carried"
+    gaps = [
+        _gap(parts(text, 1 + number % LENGTH), trial.scorer.values(text))
+        for number, text in enumerate(trial.texts)
+    ]
+    return _verdict(gaps, "scores in one part and in two")
+
+
 def beside(trial: Trial, is_padded: bool) -> Finding:
-    """Check that texts have the same scores in one batch as alone; padded: texts of different
-    lengths."""
+    """Check that texts have the same scores alone and in batches: of two texts, of all, and of all
+    several times; padded: texts of different lengths."""
     scorer, texts = trial.scorer, trial.texts
     if not scorer.scores or not scorer.takes_batches:
         return "not checked", "one text at a time"
     if is_padded:
         texts = [text[: 1 + at % LENGTH] for at, text in enumerate(texts)]
-    batch = [scored.logprob_N for scored in scorer.scores(texts)]
-    return _verdict([*map(_gap, batch, map(scorer.values, texts))], "scores alone and in a batch")
+    alone = [scorer.values(text) for text in texts] * 4
+    scored = [scorer.scores(batch) for batch in (texts[:2], texts, texts * 4)]
+    gaps = [
+        _gap(one.logprob_N, by) for batch in scored for one, by in zip(batch, alone, strict=False)
+    ]
+    return _verdict(gaps, "scores alone and in a batch")
 
 
 def ties(trial: Trial) -> Finding:
@@ -412,19 +441,25 @@ def ties(trial: Trial) -> Finding:
                   for pair in tied]  # fmt: skip
         is_failed = any(_gap(*pair) > SAME for pair in totals)
     what = f"{len(tied)} of {len(pairs)} pairs of texts that differ in one place tie"
-    return "failed" if is_failed else "ok", f"{what}; a tie is no right answer"
+    advice = "a tie is no right answer"
+    if len(tied) == len(pairs):
+        advice = "only a uniform scorer may do that, and it cannot rank texts"
+    return "failed" if is_failed else "ok", f"{what}; {advice}"
 
 
 def prefixes(trial: Trial) -> Finding:
-    """Check that a text is never likelier than one that it begins with."""
+    """Check that a text is never likelier than one that it begins with; and less likely, where
+    totals alone show that all of it is read."""
     values = trial.scorer.values
     if trial.scorer.total:
-        rises = [values(text + trial.long)[0] - values(text)[0] for text in trial.texts]
-        what = f"{len(trial.long)} more words change a total by {max(rises):.4g} nats at most"
-    else:
-        rises = [values(text).max() for text in [*trial.texts, trial.long]]
-        what = f"the largest score of a token is {max(rises):.3g} nats"
-    return "ok" if max(rises) <= SAME else "failed", what
+        # Words that no text has had make the last one unlikely even for a cache.
+        pairs = [*((text, trial.long) for text in trial.texts), (trial.long, trial.texts[-1])]
+        rise = max(values(text + more)[0] - values(text)[0] for text, more in pairs)
+        what = f"more words change a total by {rise:.4g} nats at most; all must lower it"
+        return "ok" if rise < -SAME else "failed", what
+    rise = max(values(text).max() for text in [*trial.texts, trial.long])
+    what = f"the largest score of a token is {rise:.3g} nats"
+    return "ok" if rise <= SAME else "failed", what
 
 
 def bits_per_byte(trial: Trial) -> Finding:
@@ -434,7 +469,7 @@ def bits_per_byte(trial: Trial) -> Finding:
     if not size:
         return "not checked", "the bytes of the tokens are not known"
     nats = -sum(trial.scorer.values(text).sum() for text in known if known[text])
-    result: Result = "ok" if nats >= 0 else "failed"
+    result: Verdict = "ok" if nats >= 0 else "failed"
     return result, f"{nats / size / np.log(2):.4g} in {size:,} bytes of texts made up here"
 
 
@@ -444,6 +479,7 @@ CHECKS: dict[str, Callable[[Trial], Finding]] = {
     "every token": every_token,
     "before reading": before_reading,
     "twice": twice,
+    "in parts": in_parts,
     "in a batch": partial(beside, is_padded=False),
     "padded": partial(beside, is_padded=True),
     "ties": ties,
@@ -457,9 +493,10 @@ def checks_of(scorer: Scorer, seed: int = 0, prefix: str = "") -> Iterator[Check
     generator = np.random.default_rng(seed)
     is_complete = scorer.after is not None and not isinstance(scorer.after(()), Mapping)
     drawn = _texts_of_ids(scorer, generator) if is_complete else _texts_of_words(generator)
-    trial = Trial(
-        scorer, drawn, tuple(chain.from_iterable(drawn["frequent"])) * REPEATED, is_complete
-    )
+    long = tuple(chain.from_iterable(drawn["frequent"])) * REPEATED
+    further = generator.integers(LENGTH + 1, len(long), FURTHER).tolist()
+    begun = [long[:length] for length in (*range(LENGTH), *further)]
+    trial = Trial(scorer, drawn, long, begun, is_complete)
     for name, check in CHECKS.items():
         result, detail = check(trial)
         if result == "not checked":

@@ -24,11 +24,10 @@ from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.mixtures import adapted_model
 from rnnlm.storage import model_folder
-from rnnlm.storage.manifest import part_folders
-from rnnlm.text.prepared.index import is_prepared
+from rnnlm.storage.manifest import is_prepared, part_folders
 from rnnlm.text.prepared.prepared_text import problems
 
-Result = Literal["ok", "failed", "not claimed", "not checked"]
+Verdict = Literal["ok", "failed", "not claimed", "not checked"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
 MOST_CELLS = 100_000_000  # contexts times vocabulary that are computed by default
 CELLS_PER_CALL = 4_000_000
@@ -43,13 +42,13 @@ class Check:
 
     Attributes:
         name: Name of the check.
-        result: Result of the check; "not claimed" if the model does not promise the property, "not
+        result: Verdict of the check; "not claimed" if the model does not promise the property, "not
             checked" if there is not enough access to check it.
         detail: The findings.
     """
 
     name: str
-    result: Result
+    result: Verdict
     detail: str
 
 
@@ -200,7 +199,7 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
         if are_all
         else f"{context_count:,} contexts drawn at random"
     )
-    result: Result = "ok" if worst <= TOLERANCE + getattr(model, "sum_error", 0.0) else "failed"
+    result: Verdict = "ok" if worst <= TOLERANCE + getattr(model, "sum_error", 0.0) else "failed"
     if not model.normalised:
         result = "not claimed"
     what = f"{how}: the largest deviation from 1 is {worst:.1e}, after {_shown(model, where)}"

@@ -270,8 +270,8 @@ def _shares_of_table(source: str, kind: str) -> tuple[dict[str, float], str]:
         value = _number(row, column)
         counts[word] = counts.get(word, 0.0) + (10**value - 1 if name == LOG_COUNTS else value)
     counts.pop("<unk>", None)
-    is_absolute = name == PER_MILLION
-    return _shares(counts, 1e6 if is_absolute else 0.0), f"columns {words} and {column}"
+    is_per_million = name == PER_MILLION
+    return _shares(counts, 1e6 if is_per_million else 0.0), f"columns {words} and {column}"
 
 
 def _number(row: tables.Row, column: str) -> float:

@@ -18,10 +18,10 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.lm.base.words import WordFinder
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.text.lines import WORD_SPACE
 
 MOST_TRIED = 1000  # beginnings of words, at one place
@@ -109,7 +109,7 @@ class WordSearch:
         if state is None:
             state = self.model.initial_state(1)
         read = 0
-        for place in pieces(places):
+        for place in interruptible_pieces(places):
             state = read_on(self.model, inputs_T[None, read : place + 1], state)
             read = place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
@@ -153,7 +153,7 @@ class WordSearch:
         self._push_extension(heap, root, 0, number)
         seen: set[str] = set()
         tried = 0
-        for _ in pieces(itertools.count()):
+        for _ in interruptible_pieces(itertools.count()):
             # A whole word on top of the heap is likelier than all that is still to come.
             while heap and heap[0].beginning is None and heap[0].cost_nats < math.inf:
                 whole = heapq.heappop(heap)

@@ -23,11 +23,11 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.amounts import plural
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
-from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import language_model_of, name_if_saved
 from rnnlm.lm.base.words import WordFinder, WordTokens
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
@@ -156,7 +156,7 @@ class CachedPrefixes:
         )
         if len(prefixes) > at_once:
             entries = []
-            for block in pieces(arrays.blocks(len(prefixes), at_once)):
+            for block in interruptible_pieces(arrays.blocks(len(prefixes), at_once)):
                 entries.extend(self.distributions(prefixes[block]))
             return entries
 
@@ -277,7 +277,7 @@ def score_and_compare(
         lines = order[block]
         trie = _PrefixTrie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
         # The list lets the device compute everything before the first copy waits for it.
-        for position_E, logprob_E in list(pieces(trie.read(stream))):
+        for position_E, logprob_E in list(interruptible_pieces(trie.read(stream))):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)
     return logprob_N, is_likeliest_N

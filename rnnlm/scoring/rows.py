@@ -22,7 +22,7 @@ from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json
 
 By = Literal["sentence", "token", "word", "region"]
-Row = dict[str, Any]
+Record = dict[str, Any]
 
 _SENTENCE = ("logprob_nats", "tokens", "words", "oov", "ppl_word", "text")
 _TOKEN = ("position", "token", "surprisal_bits", "oov")
@@ -121,13 +121,13 @@ class RowLayout:
         columns["reason"] = totals["reason"]
         return columns
 
-    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
+    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Record]:
         """Yield the rows of a sentence by each of the models that have scored it."""
         for model, score in scores.items():
             for row in self._rows(score):
                 yield {"model": model} | row if self.with_model else row
 
-    def _rows(self, score: SentenceScore) -> Iterator[Row]:
+    def _rows(self, score: SentenceScore) -> Iterator[Record]:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
         if score.by_word and self.by == "word":
@@ -138,7 +138,7 @@ class RowLayout:
         for cells in list(self._own(score)) or [dict.fromkeys(self.own)]:
             yield {"id": score.id, **carried, **cells, "reason": score.reason}
 
-    def _rows_of_words(self, score: SentenceScore) -> Iterator[Row]:
+    def _rows_of_words(self, score: SentenceScore) -> Iterator[Record]:
         """Yield a row for each row of a table with a row a word; the end of the sentence has
         none."""
         cells_at = {cells["start"]: cells for cells in self._words(score)}
@@ -158,7 +158,7 @@ class RowLayout:
             yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
             start += len(word) + 1
 
-    def _own(self, score: SentenceScore) -> Iterator[Row]:
+    def _own(self, score: SentenceScore) -> Iterator[Record]:
         if self.by == "sentence":
             yield _only(self.own, sentence_cells(score))
         elif self.by == "token":
@@ -178,7 +178,7 @@ class RowLayout:
         else:
             yield from self._words(score)
 
-    def _words(self, score: SentenceScore) -> Iterator[Row]:
+    def _words(self, score: SentenceScore) -> Iterator[Record]:
         region_columns = [name for name in ("region_index", "region") if name in self.own]
         of_words = word_cells(score.word_scores, self.measures)
         for position, (word, of_word) in enumerate(
@@ -192,7 +192,7 @@ class RowLayout:
             yield _only(self.own, cells)
 
 
-def _only(names: Iterable[str], row: Mapping[str, Any]) -> Row:
+def _only(names: Iterable[str], row: Mapping[str, Any]) -> Record:
     return {name: row[name] for name in names}
 
 
@@ -231,7 +231,7 @@ def measured_of_tokens(measures: Sequence[str]) -> list[str]:
     return [name for name in TOKEN_MEASURES if name in measures]
 
 
-def measures_of(token: TokenScore, measures: Sequence[str]) -> Row:
+def measures_of(token: TokenScore, measures: Sequence[str]) -> Record:
     """Return the cells of a token that `measures` ask for."""
     return {name: getattr(token, name) for name in measured_of_tokens(measures)}
 
@@ -333,12 +333,12 @@ def _has_rows(score: SentenceScore, by: By) -> bool:
     return bool(score.word_scores) or not score.words
 
 
-def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool = False) -> Row:
+def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool = False) -> Record:
     """Return a score as one object in JSON types, with the requested lists; the columns that the
     sentence carries are among its keys."""
     # Fields that make no sense for a sentence that could not be read are null.
     is_read = score.is_read
-    made: Row = {
+    made: Record = {
         "id": score.id,
         **(in_json(score.columns) if score.columns else {}),
         "text": score.text,
@@ -380,18 +380,18 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
     return made
 
 
-def _probability(scored: SentenceScore | TokenScore | WordScore, is_wanted: bool) -> Row:
+def _probability(scored: SentenceScore | TokenScore | WordScore, is_wanted: bool) -> Record:
     return {"probability": scored.probability} if is_wanted else {}
 
 
-def sentence_cells(score: SentenceScore) -> Row:
+def sentence_cells(score: SentenceScore) -> Record:
     """Return the cells of a sentence as a whole."""
     tokens, words = (score.tokens, score.words) if score.is_read else (None, None)
     cells = (score.logprob_nats, tokens, words, " ".join(score.oov), score.ppl_word, score.text)
     return {**dict(zip(_SENTENCE, cells, strict=True)), "probability": score.probability}
 
 
-def word_cells(words: Sequence[WordScore], measures: Sequence[str]) -> list[Row]:
+def word_cells(words: Sequence[WordScore], measures: Sequence[str]) -> list[Record]:
     """Return the cells of each word of a sentence, and those that `measures` name."""
     rows = []
     for word in words:
@@ -414,7 +414,7 @@ def word_cells(words: Sequence[WordScore], measures: Sequence[str]) -> list[Row]
     # The words before the first one are not there.
     for word, cells in zip(words, rows, strict=True):
         cells["word_length"] = word.word_length
-    nothing: Row = {}
+    nothing: Record = {}
     for distance, lag in enumerate(LAGS, start=1):
         earlier = [nothing] * distance + rows
         for cells, before in zip(rows, earlier, strict=False):
@@ -422,7 +422,7 @@ def word_cells(words: Sequence[WordScore], measures: Sequence[str]) -> list[Row]
     return rows
 
 
-def region_cells(region: RegionScore) -> Row:
+def region_cells(region: RegionScore) -> Record:
     """Return all cells of a region."""
     return {
         "region_index": region.index,
@@ -438,7 +438,7 @@ def region_cells(region: RegionScore) -> Row:
     }
 
 
-def region_of(word: WordScore, regions: Sequence[RegionScore]) -> Row:
+def region_of(word: WordScore, regions: Sequence[RegionScore]) -> Record:
     """Return the region that holds a word; none for `</s>`."""
     at = bisect_right(regions, word.start, key=lambda region: region.start) - 1
     if at >= 0 and word.start < regions[at].end:

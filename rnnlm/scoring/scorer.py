@@ -5,12 +5,13 @@ alone, or given the text before it. A decoder reads each from the state of its s
 read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
+import copy
 import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -21,9 +22,8 @@ from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
-from rnnlm.scoring.frequencies import word_frequencies
+from rnnlm.scoring.frequencies import Frequencies, frequencies_from, word_frequencies
 from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
@@ -48,6 +48,7 @@ from rnnlm.text.marks import (
 from rnnlm.text.sources import in_lists
 
 LINES_PER_CHUNK = 4096
+SCORERS_KEPT = 16
 LOOKED_UP = 4  # times as many of n-grams
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
@@ -68,15 +69,13 @@ class ModelChunk:
 
 
 def score_sentences(
-    model: ScoringModel,
-    sentences: Iterable[str | Sentence],
-    settings: SentenceScoring = SentenceScoring(),
+    scorers: "Scorers", sentences: Iterable[str | Sentence], settings: SentenceScoring
 ) -> SentenceScores:
-    """Return the scores of `sentences`, in their order."""
+    """Return the scores of `sentences` by a model, in their order."""
     given, regions, sources = settings.given, settings.regions, settings.sources
-    made, model = list(items_of(sentences, (str, Sentence), "sentences")), scoring_model_of(model)
+    made = list(items_of(sentences, (str, Sentence), "sentences"))
     # Refuse sources that the model would not read, rather than ignore them.
-    if sources is not None and not span_scoring.reads_sources(model):
+    if sources is not None and not span_scoring.reads_sources(scorers.model):
         raise UsageError(
             "a language model reads no sources",
             "it gives probabilities of the sentences alone",
@@ -92,10 +91,14 @@ def score_sentences(
     of_text = of_texts(texts, given, regions, sources)
     every = [next(of_text) if isinstance(item, str) else item for item in made]
     with_regions = regions is not None or any(sentence.regions for sentence in every)
-    settings = replace(settings, with_regions=with_regions)
+    # What each sentence has already is no setting of the scorer.
+    if (given, regions, sources, settings.with_regions) != ("", None, None, with_regions):
+        settings = replace(
+            settings, given="", regions=None, sources=None, with_regions=with_regions
+        )
     scores = SentenceScores()
     scores.measures = settings.measures
-    for chunk in score_chunks(model, every, settings):
+    for chunk in score_chunks(scorers.of(settings), every):
         scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
     return scores
@@ -112,22 +115,10 @@ def _one_for_each(texts: Iterable[str], count: int, name: str) -> list[str]:
     return values
 
 
-def score_chunks(
-    model: ScoringModel,
-    sentences: Iterable[Sentence],
-    settings: ScoringSettings = ScoringSettings(),
-) -> Iterator[ModelChunk]:
+def score_chunks(scorer: "SentenceScorer", sentences: Iterable[Sentence]) -> Iterator[ModelChunk]:
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
-    cut into the same chunks.
-
-    Raises:
-        UsageError: the settings contradict each other or the model.
-        TextError, ModelError: as :func:`score_sentences`.
-    """
-    model = scoring_model_of(model)
-    scorer = SentenceScorer(model, settings, unseen_by={"the model": model.tokenizer})
-    checked = items_of(sentences, Sentence, "sentences")
-    for part in chunks_of(checked, lines_per_chunk(model, settings)):
+    cut into the same chunks."""
+    for part in chunks_of(sentences, lines_per_chunk(scorer.model, scorer.settings)):
         yield scorer.chunk(part)
     scorer.tell()
 
@@ -177,9 +168,6 @@ class SentenceScorer:
         self.unseen_by = unseen_by
         self.name = name
         self.report = report
-        self.lines, self.marks, self.odd_spaces = LinesHash(), Counter[str](), 0
-        self.unknown_before = UnknownWords()  # in given texts and sources
-        self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
         self.tokenizer = model.tokenizer
 
@@ -187,10 +175,30 @@ class SentenceScorer:
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = span_scoring.reads_sources(model)
-        self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.frequencies = None
+        self.frequencies: Frequencies | None = None
         if "frequency" in settings.measures:
             self.frequencies = word_frequencies(settings.frequency_from, self.tokenizer, name)
+        self._begin()
+
+    def begun(self) -> Self:
+        """Return a scorer like this one that has read nothing yet."""
+        scorer = copy.copy(self)
+        if self.search:  # some models keep what one caller has read
+            scorer.search = copy.copy(self.search)
+            scorer.search.model = span_scoring.stepping(self.model)
+        if self.settings.frequency_from is not None:  # the file may have changed
+            scorer.frequencies = frequencies_from(self.settings.frequency_from)
+        scorer._begin()
+        return scorer
+
+    def _begin(self) -> None:
+        """Forget what was read. A model that was saved since has another signature."""
+        settings, model = self.settings, self.model
+        self.lines, self.marks, self.odd_spaces = LinesHash(), Counter[str](), 0
+        self.unknown_before = UnknownWords()  # in given texts and sources
+        self.unknown: dict[str, None] = {}  # words, the first ones
+        self.state = model.initial_state(1) if settings.context == "carry" else None
+        self._signature_before = signature_before(model, settings)
 
     def chunk(self, sentences: list[Sentence]) -> ModelChunk:
         """Score the next sentences."""
@@ -264,12 +272,6 @@ class SentenceScorer:
     def _signature_after(self, lines: LinesHash) -> Signature:
         """Return the signature once the sentences are read whose lines were hashed."""
         return replace(self._signature_before, data=lines.hexdigest())
-
-    @functools.cached_property
-    def _signature_before(self) -> Signature:
-        """The signature before any sentence is read: hashing a vocabulary takes longer than scoring
-        a short sentence."""
-        return signature_before(self.model, self.settings)
 
     def _hashed(self, readable: Sequence[Sentence]) -> list[str]:
         """Return the lines of sentences as signatures hash them: with the text before them."""
@@ -482,6 +484,20 @@ class SentenceScorer:
                 logprob_MV, settings.next_words
             )
         return functions
+
+
+class Scorers:
+    """The scorers of one model by their settings. Those asked for last are kept, as making one
+    takes longer than scoring a sentence."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        make = functools.partial(SentenceScorer, model, unseen_by={"the model": model.tokenizer})
+        self.kept = functools.lru_cache(SCORERS_KEPT)(make)
+
+    def of(self, settings: ScoringSettings = ScoringSettings()) -> SentenceScorer:
+        """Return a scorer that has read nothing yet."""
+        return self.kept(settings).begun()
 
 
 def _lines_given(sentences: Sequence[Sentence]) -> list[str]:

@@ -225,6 +225,7 @@ class ScoringSettings(ValidatedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "measures", tuple(self.measures))
         # Next words belong to words, whether or not these are asked for.
         if self.next_words:
             object.__setattr__(self, "words", True)

@@ -419,7 +419,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Writer:
-    """Makes scores into what a file takes: text, or for Parquet, where `form` is None, columns."""
+    """Makes scores into what a file takes: text, or, where `form` is None, columns."""
 
     layout: RowLayout
     form: TextForm | None

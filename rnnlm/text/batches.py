@@ -182,6 +182,8 @@ class SpanBatch:
 def _window_length(length_B: np.ndarray) -> int:
     """Return the longest window over rows of these descending lengths that has no more padding than
     PADDING_SHARE."""
+    if len(length_B) == 1:
+        return int(length_B[0])
     shorter_B = length_B[::-1].cumsum()[::-1] - length_B  # tokens of the rows behind each
     used_B = (np.arange(1, len(length_B) + 1) * length_B + shorter_B) / (len(length_B) * length_B)
     return int(length_B[np.argmax(used_B >= 1 - PADDING_SHARE)])

@@ -11,7 +11,7 @@ import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,10 +24,12 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
-from rnnlm.text import in_memory, sources, tokenizers
+from rnnlm.storage.manifest import is_prepared
+from rnnlm.text import sources, temporary_files, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import (
+    BETWEEN,
     MOST_UNKNOWN,
     count_odd_spaces,
     tell_glued,
@@ -35,9 +37,6 @@ from rnnlm.text.marks import (
     tell_unspaced,
     unknown_words,
 )
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.prepared.tokenizer_sample import BETWEEN, LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -173,7 +172,7 @@ class Corpus(BlockText):
             ArgumentTypeError: `lines` is a single str, or a line is not a str.
             TextError: A line contains a line break.
         """
-        return cls._written(in_memory.write_lines(lines), settings)
+        return cls._written(temporary_files.write_lines(lines), settings)
 
     @classmethod
     def from_dataset(
@@ -205,13 +204,13 @@ class Corpus(BlockText):
             TextError: A column does not exist, or the data set cannot be read.
         """
         return cls._written(
-            in_memory.write_dataset(dataset, column, columns, sentence_columns), settings
+            temporary_files.write_dataset(dataset, column, columns, sentence_columns), settings
         )
 
     @classmethod
     def _written(cls, path: Path, settings: TextSettings) -> "Corpus":
         corpus = cls((str(path),), settings)
-        weakref.finalize(corpus, in_memory.remove, path)
+        weakref.finalize(corpus, temporary_files.remove, path)
         return corpus
 
     def __fspath__(self) -> str:
@@ -231,10 +230,19 @@ class Corpus(BlockText):
             yield from read_blocks(source, self.settings, self.source_settings)
 
 
+def by_group(text: Text, column: str) -> Corpus:
+    """Return a text in tables whose lines are read with the group that `column` names."""
+    if not isinstance(text, Corpus) or text.settings.unwrap:
+        why = "the lines of other texts, and unwrapped sentences, have no rows"
+        raise UsageError(keyword("group_by") + " needs the rows of a table", why)
+    grouped = sources.GroupedSourceSettings(**vars(text.source_settings), group_by=column)
+    return replace(text, source_settings=grouped)
+
+
 class WatchedText(BlockText):
     """A text that is read once with the tokenizer of a model, for which :meth:`tell` then has
     notices: of white space that it reads, of marks glued to words that it does not know, and of
-    words that blanks do not separate."""
+    words that blanks do not separate. groups: of each line that was read."""
 
     def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
         self.text = text
@@ -243,10 +251,12 @@ class WatchedText(BlockText):
         self.odd_spaces = 0
         self.unknown: list[str] = []
         self.start: Sequence[str] = []
+        self.groups: list[str | None] = []
 
     def blocks(self) -> Iterator[Block]:
         for number, block in enumerate(self.text.blocks()):
             self.start = self.start or block.lines[:MOST_UNKNOWN]
+            self.groups += block.groups
             if self.read_by.name != "word":
                 self.odd_spaces += count_odd_spaces(block.lines)
             elif number == 0:
@@ -415,6 +425,8 @@ def open_text(
             f"{prepared[0]} is a prepared text, which cannot be combined with other texts",
             hint="prepare all of the text into one folder",
         )
+    from rnnlm.text.prepared import prepared_text  # plain texts are read without it
+
     return prepared_text.load(Path(prepared[0]))
 
 
@@ -423,11 +435,15 @@ def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer |
     middle and end decide them; see :func:`judged`."""
     if text.tokenizer is not None:
         return tokenizer
+    from rnnlm.text.prepared.tokenizer_sample import judged
+
     return judged(lines_of_sample(text), text.settings, tokenizer, "the tokenizer")
 
 
 def lines_of_sample(text: Text) -> list[str]:
     """Return lines of a text that show what it is like."""
+    from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, lines_looked_at
+
     if isinstance(text, Corpus):
         names = sources.expand(text.sources)
         return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)

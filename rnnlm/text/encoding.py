@@ -125,6 +125,26 @@ class EncodedText:
         """The number of lines."""
         return len(self.line_offsets) - 1
 
+    def of_lines(self, lines: np.ndarray) -> "tuple[np.ndarray, EncodedText]":
+        """Return the places in `ids` of some lines of a text in memory, and these lines as a text.
+
+        Args:
+            lines: Numbers of the lines from 0, ascending.
+        """
+        lengths = np.diff(self.line_offsets)[lines]
+        ends = np.append(0, lengths.cumsum())
+        places = np.arange(ends[-1]) + np.repeat(self.line_offsets[lines] - ends[:-1], lengths)
+        counts = ("words_L", "oov_words_L", "characters_L", "bytes_L")
+        return places, replace(
+            self,
+            ids=self.ids[places],
+            line_offsets=ends,
+            document_offsets=None,
+            oov=np.flatnonzero(np.isin(places, self.oov)),
+            unseen=None,
+            **{name: getattr(self, name)[lines] for name in counts},
+        )
+
     @property
     def unknown_share(self) -> float:
         """The share of its tokens that are unknown."""
@@ -252,7 +272,10 @@ def joined(
         documents = [offsets[:-1] for offsets in borders if offsets is not None]
         document_offsets = shifted([*documents, _ZERO], starts)
 
+    # np.unique would import numpy.ma, which takes longer than the text of a line.
     unseen = [part.unseen for part in parts if part.unseen is not None]
+    unseen_W = np.sort(np.concatenate([_ZERO[:0], *unseen]))
+    is_first_W = np.diff(unseen_W, prepend=unseen_W[:1] - 1) != 0
     counts: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS
     }
@@ -266,7 +289,7 @@ def joined(
         blank_lines=settings.blank_lines,
         unwrap=settings.unwrap,
         marks=total_marks(parts),
-        unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
+        unseen=unseen_W[is_first_W] if len(unseen) == len(parts) else None,
     )
 
 

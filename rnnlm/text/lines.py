@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Annotated, Literal, overload
+from itertools import chain, pairwise, zip_longest
+from typing import TYPE_CHECKING, Annotated, Literal, cast, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
@@ -142,10 +142,12 @@ class Block:
         lines: The lines, without line breaks.
         document_starts: Indices into `lines` where a document begins; empty unless blank lines
             separate documents.
+        groups: The group of each line, if the rows of a table were read by group.
     """
 
     lines: Sequence[str]
     document_starts: list[int]
+    groups: Sequence[str | None] = ()
 
     def split_at(self, lines: int) -> tuple["Block", "Block"]:
         """Divide the block in two.
@@ -195,6 +197,13 @@ def read_blocks(
     next_line = 1
     for whole in read_whole_lines(source, settings, source_settings):
         block, starts_document = read_block(source, next_line, whole, settings, starts_document)
+        if isinstance(source_settings, sources.GroupedSourceSettings):
+            # A row may hold several lines, or blank ones that are left out.
+            groups: list[str | None] = []
+            for row in cast("list[str]", whole):
+                of_row, _ = read_block(source, next_line, [row], settings, False)
+                groups += [getattr(row, "group", None)] * len(of_row.lines)
+            block = Block(block.lines, block.document_starts, groups)
         # A last line without an end is not counted, but nothing follows it.
         next_line += whole.count(b"\n") if isinstance(whole, bytes) else line_count(whole)
         if block.lines:
@@ -284,6 +293,32 @@ def split_words(text: str) -> list[str]:
     """Return the words of `text`: the strings between newlines and ASCII space, tab, carriage
     return and NUL."""
     return [word for word in text.translate(TO_SPACE).split(" ") if word]
+
+
+def split_cells(lines: Sequence[str]) -> tuple[bool, int, list[list[str]]]:
+    """Return whether most of the lines of a table have tabs, which then separate its cells, else
+    white space; how many cells most of them have; and their cells."""
+    has_tabs = sum("\t" in line for line in lines) > len(lines) / 2
+    rows = [line.split("\t") if has_tabs else split_words(line) for line in lines]
+    [(count, _)] = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+    return has_tabs, count, rows
+
+
+def place_of_words(rows: Sequence[Sequence[str]]) -> int:
+    """Return the place, from 0, of the words in a table with a row a word: behind the first column
+    that numbers the words of each sentence, else 0."""
+    columns = list(zip(*rows, strict=True))
+    for place, cells in enumerate(columns[:-1], start=1):
+        if _counts_words(cells):
+            return place
+    return 0
+
+
+def _counts_words(cells: Sequence[str]) -> bool:
+    """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
+    # Only numbers get as far as to be the cell before.
+    pairs = pairwise(["0", *cells])
+    return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
 
 
 class WordList(str):

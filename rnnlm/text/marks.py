@@ -3,8 +3,8 @@ text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
 or a letter with a separate accent behind it. White space other than single spaces between words is
-reported, and so are punctuation marks that are parts of words, lines that are wrapped, and scripts
-without blanks between words. Words that a model does not know are named or counted.
+reported, and so are punctuation marks that are parts of words, lines that are no sentences, and
+scripts without blanks between words. Words that a model does not know are named or counted.
 """
 
 import itertools
@@ -19,7 +19,15 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
-from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes, split_words
+from rnnlm.text.lines import (
+    WORD_SPACE,
+    Block,
+    Lines,
+    as_bytes,
+    place_of_words,
+    split_cells,
+    split_words,
+)
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 from rnnlm.text.tokenizer_settings import FORMS, TokenizerSettings
 
@@ -193,7 +201,7 @@ class UnknownWords:
 
     def add(self, lines: Sequence[str], tokenizer: Tokenizer) -> None:
         """Add texts, as the tokenizer of the model reads them."""
-        if tokenizer.name != "word" or tokenizer.spells:
+        if not lines or tokenizer.name != "word" or tokenizer.spells:
             return
         encoded = tokenizer.encode(lines)
         names: dict[str, None] = {}
@@ -401,6 +409,97 @@ def tell_wrapped(lines: Sequence[str]) -> None:
             + keyword("unwrap", True)
             + " joins the lines, and divides the text into sentences"
         )
+
+
+# ---- Lines that hold more than the words of a sentence.
+
+BETWEEN = " "  # follows each part of a sample: a blank line that no text has in this form
+LEAST_ROWS = 5  # lines that show times or mark-up
+LEAST_IDS = 200  # lines that show ids
+ALMOST_ALL = 0.99  # of the lines: a sample may cut one off
+LEAST_MARKED = 0.1  # of the lines of a text with mark-up
+# Lines of transcripts with two columns of times, and the command that takes their words. Those of
+# CTM, one a line, are divided where half a second passes between two.
+_TIMES = r"\d+(?:\.\d*)?\s+\d+(?:\.\d*)?"
+_TIMED = {
+    "STM": (
+        re.compile(rf"(?=.*[^\W\d_])((?:\S+\s+){{3}}{_TIMES})(?:\s.*)?"),
+        """awk '!/^;;/ {$1 = $2 = $3 = $4 = $5 = ""; sub(/^ +(<[^>]*> *)?/, ""); print}'""",
+    ),
+    "CTM": (
+        re.compile(rf"(?=.*[^\W\d_])((?:\S+\s+){{2}}{_TIMES})\s+\S.*"),
+        (
+            r"""awk '!/^;;/ {space = $1 $2 != id || $3 > end + 0.5 ? "\n" : " "; """
+            """printf "%s%s", n++ ? space : "", $5; id = $1 $2; end = $3 + $4} END {print ""}'"""
+        ),
+    ),
+}
+# A closing tag, one with attributes, a link or template of a wiki; <s>, </s> and <unk> are words.
+_MARKUP = re.compile(
+    r"</(?!s>)[a-z][\w:.-]*>|<[a-z][\w:.-]* [^<>=]*=[^<>]*>|<br ?/?>|\[\[[^][]+\]\]|\{\{[^{}]+",
+    re.IGNORECASE,
+)
+_MARKUP_START = re.compile(r"\s*<(?:!doctype|\?xml|html|mediawiki)\b", re.IGNORECASE)
+
+
+def tell_form(lines: Sequence[str], unwraps: bool) -> None:
+    """Send a notice if a sample of a training text has lines that are no plain sentences: rows of a
+    table, transcripts with times or ids, mark-up or, unless they will be joined, wrapped prose."""
+    for what, command in _forms(lines):
+        notice(f"{what}, and all of it is read as text. The words alone: {command} FILE > NEW")
+        return
+    if not unwraps:
+        tell_wrapped(lines)
+
+
+def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what the lines of a sample look like, and the command that leaves their words."""
+    # A table of the CoNLL shared tasks: a column numbers the words of several sentences. Only the
+    # first part of a sample begins with a sentence.
+    first_part = itertools.takewhile(lambda line: line != BETWEEN, lines)
+    words = [line for line in first_part if line.strip(WORD_SPACE) and line[0] != "#"]
+    has_tabs, count, rows = split_cells(words)
+    whole = [row for row in rows if len(row) == count]
+    place = place_of_words(whole)
+    numbers = [row[place - 1] for row in whole]
+    if place > 0 and numbers.count(numbers[0]) > 1 and 3 * len(whole) >= 2 * len(rows):
+        tabs = r"-F'\t' " if has_tabs else ""
+        command = (
+            f'awk {tabs}\'${place} ~ /^[0-9]+$/ {{line = line " " ${place + 1}}} '
+            r'/^[ \t\r]*$/ && line {print substr(line, 2); line = ""} '
+            "END {if (line) print substr(line, 2)}'"
+        )
+        yield f"the text looks like a table with a row a word, in column {place + 1}", command
+
+    # A transcript with names and times, which seldom repeat, and comments.
+    filled = [line for line in lines if line.strip(WORD_SPACE)]
+    spoken = [line for line in filled if not line.startswith(";;")]
+    for name, (pattern, command) in _TIMED.items():
+        timed = list(filter(None, map(pattern.fullmatch, spoken)))
+        differ = 2 * len({match[1] for match in timed}) > len(timed)
+        if differ and len(timed) >= max(LEAST_ROWS, ALMOST_ALL * len(spoken)):
+            yield f"the text looks like a transcript with times ({name})", command
+
+    marked = sum(_MARKUP.search(line) is not None for line in filled)
+    is_marked = marked >= max(LEAST_ROWS, LEAST_MARKED * len(filled))
+    if is_marked or any(map(_MARKUP_START.match, filled[:1])):
+        yield (
+            "the text holds mark-up (HTML, XML or of a wiki)",
+            r"sed -E 's/<[^>]*>|\{\{[^}]*\}\}|\[\[([^]|]*\|)?|\]\]//g'",
+        )
+
+    # Ids: words that occur once, at all beginnings or ends. (Samples may overlap, and phrases of
+    # scripts without blanks seldom occur twice.)
+    rows = [split_words(line) for line in dict.fromkeys(filled)]
+    counts = Counter(itertools.chain.from_iterable(rows))
+    cut = "cut -f2- -s" if "\t" in "".join(filled[:1]) else "cut -d' ' -f2- -s"
+    without_last = "sed 's/[[:space:]]*[^[:space:]]*[[:space:]]*$//'"
+    for side, place, command in (("begins", 0, cut), ("ends", -1, without_last)):
+        once = [row[place] for row in rows if counts[row[place]] == 1]
+        ids = sum(not _UNSPACED.search(word) for word in once)
+        are_sentences = 2 * sum(len(row) > 1 for row in rows) >= len(rows)
+        if are_sentences and ids >= max(LEAST_IDS, ALMOST_ALL * len(rows)):
+            yield f"each line {side} with a word that occurs once, as ids do", command
 
 
 def _is_unseen(mark: str, tokenizer: Tokenizer) -> bool:

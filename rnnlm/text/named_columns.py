@@ -6,9 +6,11 @@ is data, as a notice says, and an unclear column is an error that names the sett
 """
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Annotated, Any, Literal
 
 from rnnlm.config import about
@@ -277,20 +279,19 @@ def tell_of_guess(source: str, names: Sequence[str], column: str, requested: obj
 
 
 def text_of(value: object, where: str, column: str) -> str:
-    """Return the value of a cell as text: truth values as JSON writes them, and whole numbers,
-    which a column of floats holds where some of them are missing."""
+    """Return the value of a cell as text: truth values as JSON writes them, and whole numbers of
+    any type: a column of floats holds them where some are missing."""
     if isinstance(value, str):
         tables.check_halves(value, f"{where}, column {column!r}")
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int):
+    number: Any = value
+    if not isinstance(value, Number) or not math.isfinite(number) or number != int(number):
         raise TextError(
             f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
         )
-    return str(value)
+    return str(int(number))
 
 
 def text_or_none(value: object, where: str, column: str) -> str | None:
@@ -415,81 +416,96 @@ def is_header(
     return reads_names
 
 
+Rules = Sequence[tuple[str, str, object, str]]  # name, example, whether it applies, verdict
+
+
+def _verdict(rules: Rules) -> str:
+    """Return the verdict of the first rule that applies."""
+    return next(verdict for _, _, applies, verdict in rules if applies)
+
+
 def header_in(
     first: Sequence[str], others: Sequence[Sequence[str]], requested: Sequence[str] = ()
 ) -> str:
     """Return whether the first row holds the names of columns, those asked for or others that
     differ in kind from the rows below: "surely", "perhaps", "perhaps not" or "no"."""
-    # A request for a name implies that there are names.
-    if any(not _is_number(name) for name in requested):
-        return "surely"
-
-    # The evidence of each cell by itself, and next to the cells below it.
     named = list(filter(str.strip, first))
     are_known = len(named) > 0 and all(tables.folded(cell) in _KNOWN_NAMES for cell in named)
     # pandas numbers columns without a name from 0, behind an index without one.
     are_known = are_known or named == list(map(str, range(len(named))))
+
+    # The evidence of each cell by itself, and next to the cells below it.
     evidence = [
         _evidence(cell, [row[place] for row in others if place < len(row)], str(place + 1))
         for place, cell in enumerate(first)
     ]
-
-    # One cell that cannot be a name rules a header out, one that must be shows it.
-    if "no" in evidence or not (are_known or len(set(first)) == len(first)):
-        return "no"
-    if "surely" in evidence or are_known or evidence.count("known") > 1:
-        return "surely"
-    if "unlikely" in evidence:
-        return "no"
-
-    # The rest may be either.
-    is_usual = any(
+    has_usual = any(
         evidence_of_cell == "known" and tables.folded(cell) in _MOST_USUAL
         for evidence_of_cell, cell in zip(evidence, first, strict=True)
     )
-    # A word above sentences in the only column may be a short sentence.
-    if is_usual or ("perhaps" in evidence and len(first) > 1):
-        return "perhaps"
-    return "perhaps not" if others and all(map(_NAME.fullmatch, first)) else "no"
+    are_alike = len(set(first)) < len(first) and not are_known
+    is_one_of_many = "perhaps" in evidence and len(first) > 1
+    are_names = bool(others) and all(map(_NAME.fullmatch, first))
+
+    # Cells of a row are between bars, rows between slashes.
+    return _verdict([
+        ("a column is asked for by name", "--column utt",
+         any(not _is_number(name) for name in requested), "surely"),
+        ("a cell cannot be a name", "5 | 7 / 1 | 4", "no" in evidence, "no"),
+        ("cells are alike", "so | so / he | she", are_alike, "no"),
+        ("a cell must be a name", "nr | x / 1 | a", "surely" in evidence, "surely"),
+        ("usual names, or the numbers of pandas", "en | de / go | geh", are_known, "surely"),
+        ("two usual names", "word | x | tag / go | 1a | V", evidence.count("known") > 1, "surely"),
+        ("a cell is hardly a name", "hi there / we liked it", "unlikely" in evidence, "no"),
+        ("one of the most usual names", "text | x / hat | a", has_usual, "perhaps"),
+        ("a cell may be a name beside others", "utt | x / it rains | a / we left | b",
+         is_one_of_many, "perhaps"),
+        ("words, which may be a short text", "hello / it rains", are_names, "perhaps not"),
+        ("anything else", "? | hat / 31 | cap", True, "no"),
+    ])  # fmt: skip
 
 
 def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     """Return the evidence for a header in a cell of the first row and the cells below it: "surely",
     "perhaps", "known" (as a name, but of the same kind as these), "unlikely", "no", or "" for
     nothing."""
-    # Without cells below there is nothing to compare; a cell that recurs is a value.
-    is_known = tables.folded(cell) in _KNOWN_NAMES
     held = [value for value in below if tables.folded(value) not in _NOTHING]
-    if tables.folded(cell) in _NOTHING or not held:
-        return ""
-    if cell in held:
-        # A word of the text may be called like a column.
-        return "" if is_known else "no"
+    is_empty = tables.folded(cell) in _NOTHING or not held
+    is_known = tables.folded(cell) in _KNOWN_NAMES
+    is_name = _NAME.fullmatch(cell) is not None
+    is_value = cell in held
 
-    # A word above numbers; a number above words is data, but for the number of its column.
-    if all(map(is_quantity, held)):
-        if is_quantity(cell):
-            return "no"
-        return "surely" if _NAME.fullmatch(cell) else ""
-    if is_quantity(cell):
-        return "surely" if cell == number else ""
+    # The kind of the cells below.
+    on_numbers = all(map(is_quantity, held))
+    on_digits = is_name and not _has_digit(cell) and all(map(_has_digit, held))
+    on_few = len(held) >= 20 and len(set(held)) <= len(held) / 5
+    words, words_below = len(cell.split()), [len(text.split()) for text in held]
+    is_text = words > 1 and sum(words_below) < 3 * words * len(held)
+    on_texts = words == 1 and all(count > 1 for count in words_below)
+    on_several = on_texts and len(held) > 1
 
-    # Dates, numbers of documents and the like are below a plain word.
-    if _NAME.fullmatch(cell) and not _has_digit(cell) and all(map(_has_digit, held)):
-        return "surely" if len(held) >= SURE_ROWS else "perhaps"
-
-    # A text like those below; or one word above texts of several.
-    words = sum(len(text.split()) for text in held) / len(held)
-    is_long = 1 < len(cell.split()) and words < 3 * len(cell.split())
-    if not is_known and (is_long or not _NAME.fullmatch(cell)):
-        return "unlikely"
-    differs = len(cell.split()) == 1 and all(len(text.split()) > 1 for text in held)
-    if differs and (is_known or len(held) > 1):
-        return "surely" if is_known else "perhaps"
-    # Or a unique word above few that recur.
-    if len(held) >= 20 and len(set(held)) <= len(held) / 5:
-        return "surely" if is_known else "perhaps"
-    return "known" if is_known else ""
+    # The cell, and behind the slash those below it.
+    return _verdict([
+        ("nothing to compare", "a /", is_empty, ""),
+        ("a word of the text called like a column", "text / text, hat", is_value and is_known, ""),
+        ("a value that recurs", "O / O, B-X", is_value, "no"),
+        ("a number above numbers", "5 / 1, 2", on_numbers and is_quantity(cell), "no"),
+        ("a name above numbers", "age / 31, 42", on_numbers and is_name, "surely"),
+        ("another text above numbers", "? / 31, 42", on_numbers, ""),
+        ("the number of its column", "1 / hat, cap", cell == number, "surely"),
+        ("another number above words", "7 / hat, cap", is_quantity(cell), ""),
+        ("a plain word above dates, numbers of documents and the like", "day / 1 May, 2 May, ...",
+         on_digits and len(held) >= SURE_ROWS, "surely"),
+        ("the same above few of them", "day / 1 May", on_digits, "perhaps"),
+        ("a text like those below", "we saw it / it rains", is_text and not is_known, "unlikely"),
+        ("no name", "well, / hat, cap", not is_name and not is_known, "unlikely"),
+        ("a usual name above texts", "text / it rains", on_texts and is_known, "surely"),
+        ("a usual name above few that recur", "tag / N, V, ...", on_few and is_known, "surely"),
+        ("a word above texts", "utt / it rains, we left", on_several, "perhaps"),
+        ("a word above few that recur", "kind / N, V, ...", on_few, "perhaps"),
+        ("a usual name above others of its kind", "word / walk, go", is_known, "known"),
+        ("anything else", "walk / go, see", True, ""),
+    ])  # fmt: skip
 
 
 def _has_digit(text: str) -> bool:

@@ -8,8 +8,6 @@ normalised again.
 """
 
 import functools
-import html
-import html.entities
 import re
 import string
 import sys
@@ -178,6 +176,8 @@ def _composed(text: str) -> str:
 def meaning(entity: str) -> str:
     """Return the characters of an entity (of ENTITY); "" where there is no such entity, or where it
     has none."""
+    import html.entities  # few texts have any
+
     if entity[1] != "#" and entity[1:] not in html.entities.html5:
         return ""
     return unicodedata.normalize("NFC", html.unescape(entity)).translate(_NO_CHARACTER)

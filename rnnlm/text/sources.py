@@ -14,7 +14,6 @@ import itertools
 import os
 import re
 import shlex
-import socket
 import stat
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +39,7 @@ from rnnlm.text.named_columns import (
     KINDS,
     InputTable,
     cell,
+    column_named,
     open_table,
     table_of,
     tell_of_empty,
@@ -89,6 +89,23 @@ class SourceSettings(ValidatedSettings):
     def wants_table(self) -> bool:
         """Whether a setting names a column, which only tables have."""
         return bool(self.column or self.sentence_columns)
+
+
+@dataclass(frozen=True)
+class GroupedSourceSettings(SourceSettings):
+    """How to read tables whose rows belong to groups. group_by: the column that names the group."""
+
+    group_by: str = ""
+
+    @property
+    def wants_table(self) -> bool:
+        return True
+
+
+class GroupedRow(str):
+    """The text of a row. group: the cell that names its group; None: it is empty."""
+
+    group: str | None
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
@@ -231,6 +248,11 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     with contextlib.suppress(TextError):  # one is missing, which reading it will say
         expanded = expand(tuple(map(str, names)))
     texts = [name for name in expanded if not _has_columns(name)]
+    if texts and isinstance(settings, GroupedSourceSettings):
+        raise TextError(
+            f"{shown_name(texts[0])} has no columns",
+            keyword("group_by") + f" is for tables ({', '.join(tables.SUFFIXES)})",
+        )
     if texts:
         notice(
             f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
@@ -270,7 +292,7 @@ def _texts_of_file(
     on_read: Callable[[int], None] | None,
 ) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    named = [settings.column, *settings.sentence_columns]
+    named = [settings.column, *settings.sentence_columns, getattr(settings, "group_by", None)]
     table = open_table(source, kind, errors, named, on_read=on_read)
     if table.sample:
         yield from _texts_of(table, settings, errors, on_read)
@@ -372,6 +394,8 @@ def _check_hub_answers() -> None:
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return
     url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    import socket
+
     port = url.port or (80 if url.scheme == "http" else 443)
     try:
         socket.create_connection((url.hostname or "", port), HUB_SECONDS).close()
@@ -429,10 +453,23 @@ def _texts_of(
     subjects once. A row without text is a blank line; a notice counts them."""
     column = _column_in(table, settings)
     tell_of_guess(table.source, table.names, column, settings.column)
+    columns = [column]
+    if isinstance(settings, GroupedSourceSettings):
+        columns.append(column_named(settings.group_by, table.names, table.where))
+
+    def in_group(text: str, row: tables.Row) -> str:
+        if len(columns) == 1:
+            return text
+        grouped = GroupedRow(text)
+        group = row.values.get(columns[1])
+        grouped.group = tables.cell_text(group) if tables.has_text(group) else None
+        return grouped
+
     if settings.sentence_columns:
         for sentence in sentences_of(table, column, settings.sentence_columns):
             if not sentence.is_repeated:
-                yield " ".join(sentence.words)
+                words = " ".join(sentence.words)
+                yield in_group(words, sentence.rows[0]) if words else ""
         return
 
     # All columns were read to look at them; of Parquet, one is read much faster.
@@ -440,14 +477,14 @@ def _texts_of(
     is_parquet = tables.kind_of(table.source) == tables.PARQUET and os.path.isfile(table.source)
     if is_parquet and len(table.names) > 1:
         table = open_table(
-            table.source, tables.PARQUET, errors, [column], only_asked=True, on_read=on_read
+            table.source, tables.PARQUET, errors, columns, only_asked=True, on_read=on_read
         )
     rows = empty = 0
     for row in table.rows:
         rows += 1
         text = text_or_none(cell(row.values, column, row.where), row.where, column)
         empty += text is None
-        yield text or ""
+        yield in_group(text or "", row)
     tell_of_empty(table.source, empty, rows, "hold no text")
 
 

@@ -1,13 +1,15 @@
 """What a model folder says of its model: its card (README.md) for people who find it later, all
-that is known (`rnnlm info --all`), or the lines that matter. No weights are read."""
+that is known (`rnnlm info --all`), or the lines that matter. No weights are read.
+
+The card and `rnnlm info` show parts of one list, :func:`facts`."""
 
 import dataclasses
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnlm import registry
 from rnnlm.amounts import amount, plural
@@ -28,10 +30,9 @@ from rnnlm.interface import Task, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import writing as safe_files
-from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest
+from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest, is_prepared
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Models that a run may start from, by their names in the stored training.
@@ -51,6 +52,11 @@ _STRUCTURE = (
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.
 _WITHOUT_RUN = {"imported_from", "joined", "mixed"}
+_ORIGINS = {
+    "mixed": "mixed with rnnlm",
+    "joined": "joined from n-gram models with rnnlm",
+    "imported_from": "imported from `{imported_from}`",
+}
 
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
@@ -63,32 +69,46 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None = None) -> str:
     """Return the card as Markdown. For an exported model, `usage` is Markdown on how other programs
     use it; without it, the card has the commands of rnnlm."""
-    task = registry.task(manifest.task)
-    title = task.singular[0].upper() + task.singular[1:]
-    lines = [f"# {name}", ""]
-    lines += [f"{title} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
+    task, training = registry.task(manifest.task), manifest.training
+    known = (_ORIGINS[key].format(**training) for key in _ORIGINS if key in training)
+    origin = next(known, "trained with rnnlm")
+    of_card = [fact for fact in facts(manifest, tokenizer) if fact.card]
 
-    # A table of facts, whose header row is empty, then a table of the metrics.
-    lines += ["| | |", "|---|---|"]
-    lines += [f"| {label} | {value} |" for label, value in facts(manifest, tokenizer)]
-    lines += ["", *_numbers(task, stored_evaluations(manifest))]
+    made_by = [f"With {manifest.made_by}."] if manifest.made_by else []
+    if manifest.made_by and manifest.made_by.command:
+        made_by = ["```sh", manifest.made_by.command, "```", "", *made_by]
 
-    if manifest.made_by:
-        lines += ["## How it was made", ""]
-        if manifest.made_by.command:
-            lines += ["```sh", manifest.made_by.command, "```", ""]
-        lines += [f"With {manifest.made_by}.", ""]
-
-    # How to use it; an exported model is not stored with all its settings.
-    lines += ["## How to use it", ""]
+    # An exported model is not stored with all its settings.
+    where = where_all_are(manifest) if usage is None else ""
     if usage is None:
         commands = [line.format(name=shlex.quote(name)) for line in task.usage]
-        lines += ["```", *commands, "```", "", *_settings(manifest)]
-        where = where_all_are(manifest)
-        lines += [f"{where[0].upper()}{where[1:]}", ""] if where else []
-    else:
-        lines += [*usage.splitlines(), "", *_settings(manifest)]
+        usage = "\n".join(["```", *commands, "```"])
+
+    # The facts are a table, whose header row is empty.
+    lines = [
+        f"# {name}",
+        "",
+        f"{_sentence(task.singular)} of kind `{manifest.model}`, {origin}.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {fact.name} | {fact.card} |" for fact in of_card),
+        "",
+        *_section("Numbers", _numbers(task, stored_evaluations(manifest))),
+        *_section("How it was made", made_by),
+        *_section("How to use it", usage.splitlines()),
+        *_section("Settings", _settings(manifest)),
+        *([_sentence(where), ""] if where else []),
+    ]
     return "\n".join(map(visible, lines))
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""] if lines else []
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
@@ -128,14 +148,18 @@ def settings_by_hand(manifest: Manifest) -> list[Choice]:
 
 def way_to_repeat(manifest: Manifest) -> str:
     """Return the options that repeat a run that used up its budget in time; "" for other runs."""
-    training, budget = manifest.training, manifest.settings.get("budget")
+    training, settings = manifest.training, manifest.settings
     has_ended = is_recorded(manifest) and training.get("stopped") == "budget"
-    if not has_ended or Budget.parse(str(budget)).seconds is None:
+    if not has_ended or Budget.parse(str(settings.get("budget"))).seconds is None:
         return ""
-    options = [f"--budget {training['steps']}steps"]
-    for choice in repeatable(taken_choices(training)):
-        options.append(f"--set {choice.name}={as_text(choice.value)}")
-    return " ".join(options)
+    again = {choice.name: choice.value for choice in repeatable(taken_choices(training))}
+
+    # It validated as its time allowed, and did not lose patience. Another run validates after the
+    # steps that this one kept, as seldom as that allows, so that it keeps the same.
+    again["patience"] = settings["patience"]
+    again["validate_every_steps"] = settings["validate_every_steps"] or manifest.step
+    options = [f"--set {name}={as_text(value)}" for name, value in again.items()]
+    return " ".join([f"--budget {training['steps']}steps", *options])
 
 
 def is_recorded(manifest: Manifest) -> bool:
@@ -145,8 +169,7 @@ def is_recorded(manifest: Manifest) -> bool:
 
 def where_all_are(manifest: Manifest) -> str:
     """Return where all settings of a trained model are; "" for others."""
-    count = len(settings_of(manifest))
-    return f"all {count} settings: config.json" if has_run(manifest) else ""
+    return f"all {len(settings_of(manifest))} settings: config.json" if has_run(manifest) else ""
 
 
 def has_run(manifest: Manifest) -> bool:
@@ -160,34 +183,30 @@ def _settings(manifest: Manifest) -> list[str]:
     if not has_run(manifest) or not is_recorded(manifest):
         return []
 
-    # Those that differ from the recipe, or the defaults: set by hand, then chosen.
-    recipe = manifest.training.get("recipe")
-    base, source = f"The defaults of kind `{manifest.model}`", "default"
-    if recipe:
-        base, source = f"Those of `--recipe {recipe}`", "recipe"
-    choices = taken_choices(manifest.training)
-    assigned = []
+    # Those that differ from the recipe, or the defaults: set by hand, then chosen. Other data and
+    # another machine bring others.
+    recipe, choices = manifest.training.get("recipe"), taken_choices(manifest.training)
     others = (THE_DATA, THE_MACHINE, THE_VALIDATIONS)
     of_model = [choice for choice in choices if choice.by not in others]
-    for setting in [*settings_by_hand(manifest), *of_model]:
-        line = f"{setting.name} = {_toml(setting.value)}  # {source}: {_toml(setting.was)}"
-        assigned.append(line + (f"; by {setting.by}: {setting.why}" if setting.why else ""))
+    brought = [choice for choice in choices if choice.by in others]
+    assigned = [f"recipe = {_toml(recipe)}"] if recipe else []
+    differing = [*settings_by_hand(manifest), *of_model]
+    for setting in differing:
+        was = f"{_source(manifest)}: {_toml(setting.was)}"
+        why = f"; by {setting.by}: {setting.why}" if setting.why else ""
+        assigned.append(f"{setting.name} = {_toml(setting.value)}  # {was}{why}")
 
-    lines = ["## Settings", ""]
-    if assigned:
-        header = [f"recipe = {_toml(recipe)}"] if recipe else []
-        lines += [f"{base}, except for:", "", "```toml", *header, *assigned, "```", ""]
-    else:
-        lines += [f"{base}.", ""]
-
-    # Other data and another machine bring others.
-    left = [choice for choice in choices if choice not in of_model]
-    for line in said(left, is_whole=True):
-        lines += [f"{line[0].upper()}{line[1:]}.", ""]
+    base = f"Those of `--recipe {recipe}`" if recipe else f"The defaults of kind `{manifest.model}`"
+    lines = [f"{base}, except for:", "", "```toml", *assigned, "```"] if differing else [f"{base}."]
+    for line in said(brought, is_whole=True):
+        lines += ["", f"{_sentence(line)}."]
     again = way_to_repeat(manifest)
-    if again:
-        lines += [f"About the same run again: `{again}`", ""]
-    return lines
+    return [*lines, "", f"About the same run again: `{again}`"] if again else lines
+
+
+def _source(manifest: Manifest) -> str:
+    """Return what settings are compared with."""
+    return "recipe" if manifest.training.get("recipe") else "default"
 
 
 def tokenizer_settings(
@@ -215,91 +234,106 @@ def not_defaults(stored: Mapping[str, object], settings: type) -> list[str]:
     ]
 
 
-def _origin(training: dict[str, Any]) -> str:
-    if "mixed" in training:
-        return "mixed with rnnlm"
-    if "joined" in training:
-        return "joined from n-gram models with rnnlm"
-    if "imported_from" in training:
-        return f"imported from `{training['imported_from']}`"
-    return "trained with rnnlm"
+class Fact(NamedTuple):
+    """What the card says of a model, and what `rnnlm info` does; "": nothing."""
+
+    name: str
+    card: str = ""
+    info: str = ""
 
 
-def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of the parts a model is made of and how. Names of people and files are
-    between backticks."""
+def _both(name: str, text: str) -> Fact:
+    """Return a fact for both places. The card has names of people and files between backticks."""
+    return Fact(name, text, text.replace("`", ""))
+
+
+def facts(manifest: Manifest, tokenizer: Any) -> list[Fact]:
+    """Return what is known of a model without its files, in the order in which it is shown."""
+    # The settings that differ belong to the recipe, if there is one.
+    training, task = manifest.training, registry.task(manifest.task)
+    described = task.describe(tokenizer)
+    of_tokenizers = tokenizer_settings(manifest, described.tokenizers)
+    differing = _differing(manifest, set(chain.from_iterable(of_tokenizers.values())))
+
     # Its origin: other models, or texts. Nothing is known of an imported one.
-    training = manifest.training
-    if "mixed" in training:
-        fingerprints = [part.fingerprint for part in manifest.parts]
-        yield from _part_facts(training["mixed"], fingerprints, training.get("weights", "unknown"))
-    elif "joined" in training:
-        fingerprints = [part["fingerprint"] for part in training["joined"]]
-        yield from _part_facts(training["joined"], fingerprints, training.get("weights", "unknown"))
+    origin = [Fact("imported from", info=training.get("imported_from", ""))]
+    if training.keys() & {"mixed", "joined"}:
+        origin = _part_facts(manifest)
     elif "imported_from" not in training:
-        yield from _run_facts(training, registry.task(manifest.task).example)
+        origin = _run_facts(manifest, task.example, differing)
 
-    yield from _structure_facts(manifest, tokenizer)
+    # Its structure, inputs and outputs.
+    stored = settings_of(manifest)
+    structure = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
+    tokenizers = {
+        use: f"{info.name}, V = {info.size:,}, `{info.fingerprint}`"
+        for use, info in described.tokenizers.items()
+    }
 
     # How it was made.
-    if "ngrams" in training:
-        yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
-    if "pruned" in training:
-        yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
-    if manifest.kind.trains_in_steps and has_run(manifest):
-        yield "step", f"{manifest.step:,}"
-    if "seconds" in training:
-        yield "seconds", f"{training['seconds']:,}"
-    yield "model", f"`{manifest.fingerprint}`"
+    ngrams = " / ".join(f"{count:,}" for count in training.get("ngrams", []))
+    pruned = ", ".join(f"{name} {value}" for name, value in training.get("pruned", {}).items())
+    seconds = f"{training['seconds']:,}" if "seconds" in training else ""
+    more_parts = len(training.get("mixed", training.get("joined", []))) - MOST_PARTS
+    chosen = said(taken_choices(training), is_whole=True)
+    made_by = [str(manifest.made_by), manifest.made_by.command] if manifest.made_by else []
+    return [
+        *origin,
+        _both("structure", " ".join(structure)),
+        *starmap(_both, described.facts.items()),
+        *(_both(use, ", ".join([tokenizers[use], *of_tokenizers[use]])) for use in tokenizers),
+        _both("n-grams by order", ngrams),
+        _both("pruned", pruned),
+        Fact("step", card=f"{manifest.step:,}" if _has_steps(manifest) else ""),
+        Fact("seconds", card=seconds),
+        Fact("model", card=f"`{manifest.fingerprint}`"),
+        Fact("settings", info="" if training.get("recipe") else differing),
+        Fact("more parts", info=f"{more_parts:,}" if more_parts > 0 else ""),
+        Fact("chosen", info="; ".join(line.removeprefix("chosen ") for line in chosen)),
+        *_estimated(training.get("estimated", {})),
+        _duration(manifest, f"{seconds} s" if seconds else ""),
+        Fact("about the same run", info=way_to_repeat(manifest)),
+        Fact("made by", info=": ".join(filter(None, made_by))),
+        *_results(stored_evaluations(manifest)),
+    ]
 
 
-def _part_facts(
-    parts: Sequence[Mapping[str, Any]], fingerprints: Sequence[str], weights: str
-) -> Iterator[tuple[str, str]]:
-    """Yield the models that a mixture or a joined model was made of, and the origin of their
-    `weights`."""
-    for number, (part, fingerprint) in enumerate(zip(parts, fingerprints, strict=True), start=1):
-        text = f"`{part['model']}`, weight {part['weight']:.4f}, fingerprint `{fingerprint}`"
-        if "adaptation" in part:
-            text += f", {part['adaptation']}"
-        yield f"part {number}", text
-    yield "weights", weights
+def _part_facts(manifest: Manifest) -> list[Fact]:
+    """Return the models that a mixture or a joined model was made of, of which `rnnlm info` has the
+    first ones, and the origin of their weights."""
+    training, facts = manifest.training, []
+    joined = training.get("joined", [])
+    fingerprints = [part["fingerprint"] for part in joined]
+    fingerprints += [part.fingerprint for part in manifest.parts]
+    parts = zip(training.get("mixed", joined), fingerprints, strict=True)
+    for number, (part, fingerprint) in enumerate(parts, start=1):
+        words = [f"`{part['model']}`, weight {part['weight']:.4f}, fingerprint `{fingerprint}`"]
+        words += [part["adaptation"]] if "adaptation" in part else []
+        facts.append(_both(f"part {number}", ", ".join(words)))
+    facts[MOST_PARTS:] = [fact._replace(info="") for fact in facts[MOST_PARTS:]]
+    return [*facts, _both("weights", training.get("weights", "unknown"))]
 
 
-def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str, str]]:
-    """Yield the recipe and the texts of a run, and the models that it began with."""
-    # The training text, and models that the run began with.
-    words, lines = training.get("train_words", 0), training.get("train_sentences", 0)
-    names = first_names(training.get("text", []))
-    text = f"{names}; {plural(words, 'word')}, {plural(lines, example)}"
-    yield "recipe", training.get("recipe") or "-"
-    yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
-    for name in STARTS:
-        if name in training:
-            yield name.replace("_", " "), f"`{training[name]}`"
-    if "contextual" in training:
-        yield "contextual language models", first_names(training["contextual"])
+def _run_facts(manifest: Manifest, example: str, differing: str) -> list[Fact]:
+    """Return the recipe and the texts of a run, and the models that it began with."""
+    training, recipe = manifest.training, manifest.training.get("recipe")
+    changed = [recipe, differing] if recipe else []
+    words = plural(training.get("train_words", 0), "word")
+    lines = plural(training.get("train_sentences", 0), example)
+    text = f"{first_names(training.get('text', []))}; {words}, {lines}"
+    starts = [(name.replace("_", " "), training[name]) for name in STARTS if name in training]
 
-    # The validation text, and overlaps that make metrics too good.
-    yield "validation", training.get("validation", "none")
+    # Overlaps make metrics too good.
     shares = training.get("lines_in_train", {})
     repeated = [f"{name} {share:.0%}" for name, share in shares.items() if share > MUCH_OVERLAP]
-    if repeated:
-        yield "lines also in the training text", ", ".join(repeated)
-
-
-def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
-    """Yield the structure of the model, and its inputs and outputs."""
-    stored = settings_of(manifest)
-    built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
-    if built:
-        yield "structure", " ".join(built)
-    described = registry.task(manifest.task).describe(tokenizer)
-    yield from described.facts.items()
-    settings_by_use = tokenizer_settings(manifest, described.tokenizers)
-    for use, info in described.tokenizers.items():
-        name = f"{info.name}, V = {info.size:,}, `{info.fingerprint}`"
-        yield use, ", ".join([name, *settings_by_use[use]])
+    return [
+        Fact("recipe", recipe or "-", "; ".join(filter(None, changed))),
+        _both("training text", f"{text}, hash `{training.get('train_data', '')}`"),
+        *(_both(name, f"`{model}`") for name, model in starts),
+        _both("contextual language models", first_names(training.get("contextual", []))),
+        _both("validation", training.get("validation", "none")),
+        _both("lines also in the training text", ", ".join(repeated)),
+    ]
 
 
 def _numbers(task: Task, evaluations: dict[str, Evaluation]) -> list[str]:
@@ -308,19 +342,13 @@ def _numbers(task: Task, evaluations: dict[str, Evaluation]) -> list[str]:
     if not evaluations:
         return []
     table = task.evaluation_class.summary_table(evaluations)
-    lines = ["## Numbers", "", _row(table.columns), "|---" * len(table.columns) + "|"]
-    lines += [*map(_row, table.cells()), ""]
-    if table.remark:
-        lines += [table.remark, ""]
-    lines += ["Signatures:", ""]
+    head, *rows = [f"| {' | '.join(cells)} |" for cells in (table.columns, *table.cells())]
+    remark = [table.remark, ""] if table.remark else []
+    lines = [head, "|---" * len(table.columns) + "|", *rows, "", *remark, "Signatures:", ""]
     for text, evaluation in evaluations.items():
         for of, signature in evaluation.signatures.items():
             lines.append(f"* {', '.join(filter(None, [text, of]))}: `{signature}`")
-    return [*lines, ""]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return lines
 
 
 def first_names(names: list[str]) -> str:
@@ -383,9 +411,8 @@ def summary(name: str) -> list[tuple[str, str]]:
     texts, settings that differ from the recipe, tokenizer, metrics with their signatures, and how
     to use it."""
     try:
-        if is_prepared(name):
-            return list(_prepared_text(name, prepared_text.describe(Path(name))))
-        return list(_model(name, loading.find(name)))
+        rows = _prepared_text(name) if is_prepared(name) else _model(name, loading.find(name))
+        return [(what, text) for what, text in rows if text]
     except (AttributeError, KeyError, TypeError, ValueError):
         # A run or a tool has written something of another form there.
         raise ModelError(
@@ -394,161 +421,113 @@ def summary(name: str) -> list[tuple[str, str]]:
         ) from None
 
 
-def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
-    # Its kind and place.
+def _model(name: str, folder: Path) -> list[tuple[str, str]]:
     manifest = model_folder.read_manifest(folder)
     about = _described(folder, manifest)
+    tokenizer = stored_model.content(folder, manifest)[1]
     is_demo = folder == loading.SHIPPED == loading.find("demo")
     called = "demo" if is_demo else shlex.quote(name)
-    yield "model", f"{about['model']}: {about['about']}"
-    yield "folder", about["folder"]
     on_disk = f"{amount(about['bytes'], unit='bytes')} in {plural(len(manifest.files), 'file')}"
-    yield "size", f"{about['parameters']:,} parameters, {on_disk}"
-    yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
-
-    # How it was made, how good it is, and how to use it.
-    yield from _origin_facts(folder, manifest)
-    lines = said(taken_choices(manifest.training), is_whole=True)
-    if lines:
-        yield "chosen", "; ".join(line.removeprefix("chosen ") for line in lines)
-    yield from _run(manifest)
-    again = way_to_repeat(manifest)
-    if again:
-        yield "about the same run", again
-    if manifest.made_by:
-        command = manifest.made_by.command
-        yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
-    yield from _results(stored_evaluations(manifest))
-    for command in registry.task(manifest.task).usage:
-        yield "use it", command.format(name=called)
+    return [
+        ("model", f"{about['model']}: {about['about']}"),
+        ("folder", about["folder"]),
+        ("size", f"{about['parameters']:,} parameters, {on_disk}"),
+        ("fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"),
+        *((fact.name, fact.info) for fact in facts(manifest, tokenizer)),
+        *(("use it", line.format(name=called)) for line in registry.task(manifest.task).usage),
+    ]
 
 
-def _origin_facts(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield the facts of the model card about texts, parts and tokenizer; of a combination of many
-    parts the first ones."""
-    source = manifest.training.get("imported_from")
-    if source:
-        yield "imported from", source
-    codec = stored_model.content(folder, manifest)[1]
-    lines = {label: value.replace("`", "") for label, value in facts(manifest, codec)}
-
-    # The settings that differ from the recipe, or else from the defaults.
-    tokenizers = registry.task(manifest.task).describe(codec).tokenizers
-    of_tokenizers = tokenizer_settings(manifest, tokenizers).values()
-    differing = _differing(manifest, set(chain.from_iterable(of_tokenizers)))
-    recipe = manifest.training.get("recipe")
-    if recipe:
-        lines["recipe"] = "; ".join([recipe, *differing])
-    elif differing:
-        lines["settings"] = "; ".join(differing)
-
-    parts = [label for label in lines if label.startswith("part ")]
-    omitted = {"step", "seconds", "model", *parts[MOST_PARTS:]}
-    for label, value in lines.items():
-        if label not in omitted and value != "-":
-            yield label, value
-    if len(parts) > MOST_PARTS:
-        yield "more parts", f"{len(parts) - MOST_PARTS:,}"
+def _has_steps(manifest: Manifest) -> bool:
+    """Return whether it was trained in steps, which its run counted."""
+    return manifest.kind.trains_in_steps and has_run(manifest)
 
 
-def _run(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield how far a network was trained, and how long it took."""
-    training = manifest.training
-    seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
-    if not manifest.kind.trains_in_steps or not has_run(manifest):
-        yield from _estimated(training.get("estimated", {}))
-        if seconds:
-            yield "took", seconds
-        return
-    of = "so far: its run has not ended"
+def _duration(manifest: Manifest, seconds: str) -> Fact:
+    """Return how far a network was trained, and how long the run took."""
+    if not _has_steps(manifest):
+        return Fact("took", info=seconds)
+    training, end = manifest.training, "so far: its run has not ended"
     if "stopped" in training:
-        of = f"of {training['steps']:,}, ended: {training['stopped']}"
+        end = f"of {training['steps']:,}, ended: {training['stopped']}"
     # The models that it started from took time, too, which is not known here.
-    before = [training[name] for name in STARTS if name in training]
+    before = " and ".join(training[name] for name in STARTS if name in training)
     if seconds and before:
-        seconds += f" after the training of {' and '.join(before)}"
-    yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
+        seconds += f" after the training of {before}"
+    words = [f"best at step {manifest.step:,} {end}", seconds]
+    return Fact("training", info=", ".join(filter(None, words)))
 
 
-def _differing(manifest: Manifest, shown: Collection[str]) -> list[str]:
+def _differing(manifest: Manifest, shown: Collection[str]) -> str:
     """Return the settings that were set to other values than the recipe's, or the defaults, except
     for those `shown` elsewhere, and the place of all settings."""
-    source = "recipe" if manifest.training.get("recipe") else "default"
-    settings = []
+    changes = []
     for change in settings_by_hand(manifest):
         setting = f"{change.name}={as_text(change.value)}"
         if setting not in shown:
-            settings.append(f"{setting} ({source}: {as_text(change.was)})")
-    differs = f"differs in: {', '.join(settings)}" if settings else ""
+            changes.append(f"{setting} ({_source(manifest)}: {as_text(change.was)})")
+    differs = f"differs in: {', '.join(changes)}" if changes else ""
     if has_run(manifest) and not is_recorded(manifest):
         differs = "what differs was not recorded"
-    return list(filter(None, [differs, where_all_are(manifest)]))
+    return "; ".join(filter(None, [differs, where_all_are(manifest)]))
 
 
-def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the results of the estimator of an n-gram model, such as discounts: all orders in one
+def _estimated(estimates: dict[str, Any]) -> list[Fact]:
+    """Return the results of the estimator of an n-gram model, such as discounts: all orders in one
     line, the lowest order first."""
-    by_order: dict[str, list[str]] = {}
+    values_by_name: dict[str, list[str]] = {}
     for name, value in estimates.items():
         quantity, of_order, _ = name.partition(" of order ")
-        if of_order:
-            by_order.setdefault(quantity, []).append(_values(value))
-        else:
-            yield name, _values(value)
-    for quantity, orders in by_order.items():
-        shown = orders[:MOST_ORDERS]
-        if len(orders) > MOST_ORDERS:
-            shown.append("...")
-        yield f"{quantity} by order", " / ".join(shown)
+        label = f"{quantity} by order" if of_order else name
+        values_by_name.setdefault(label, []).append(_values(value))
+    return [
+        Fact(label, info=" / ".join(_first(values, MOST_ORDERS)))
+        for label, values in values_by_name.items()
+    ]
 
 
 def _values(value: float | list[float] | dict[str, float]) -> str:
     """Write a number, a list of numbers, or numbers by name."""
     if isinstance(value, dict):
         shown = [f"{key}: {number:.4g}" for key, number in value.items()]
-    elif isinstance(value, list):
-        shown = [f"{number:.4g}" for number in value]
     else:
-        shown = [f"{value:.4g}"]
-    if len(shown) > MOST_VALUES:
-        shown[MOST_VALUES:] = ["..."]
-    return ", ".join(shown)
+        numbers = value if isinstance(value, list) else [value]
+        shown = [f"{number:.4g}" for number in numbers]
+    return ", ".join(_first(shown, MOST_VALUES))
 
 
-def _results(evaluations: dict[str, Evaluation]) -> Iterator[tuple[str, str]]:
+def _first(texts: list[str], most: int) -> list[str]:
+    return [*texts[:most], "..."] if len(texts) > most else texts
+
+
+def _results(evaluations: dict[str, Evaluation]) -> Iterator[Fact]:
     for text, evaluation in list(evaluations.items())[-MOST_RESULTS:]:
+        # Other texts come from `rnnlm eval`, which may have any name.
+        name, words = (text, []) if text in ("valid", "test") else ("result", [text])
         for column in evaluation.column_names:
-            text_line = evaluation.line(column)
-            if len(evaluation.column_names) > 1:
-                text_line = f"{column}: {text_line}"
-            # Other texts come from `rnnlm eval`, which may have any name.
-            if text in ("valid", "test"):
-                yield text, text_line
-            else:
-                yield "result", f"{text}: {text_line}"
-            yield "signature", evaluation.main_of(column).signature
+            of_column = [column] if len(evaluation.column_names) > 1 else []
+            yield Fact(name, info=": ".join([*words, *of_column, evaluation.line(column)]))
+            yield Fact("signature", info=evaluation.main_of(column).signature)
 
 
-def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a prepared text, which is no model."""
-    # Its content.
-    counts, sample = about["counts"], about["vocabulary of"]
-    yield "prepared text", about["prepared text"]
-    yield "folder", about["folder"]
-    yield "text", first_names(about["text"] or []).replace("`", "")
+def _prepared_text(name: str) -> list[tuple[str, str]]:
+    """Return the lines of a prepared text, which is no model."""
+    about = prepared_text.describe(Path(name))
+    counts, sample = about["counts"], about["vocabulary of"] or {"how": "", "bytes": 0}
     tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
     settings_of_tokenizer = not_defaults(about["settings"], TokenizerSettings)
-    yield "tokenizer", ", ".join([tokenizer, *settings_of_tokenizer])
-    if sample:
-        yield "vocabulary of", f"{sample['how']}, {amount(sample['bytes'], unit='bytes')}"
     sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]
-    yield "counts", ", ".join(sizes)
-    yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
-
-    # How it is read and used.
-    settings = not_defaults(about["settings"], TextSettings)
-    if settings:
-        yield "read with", " ".join(settings)
-    yield "hash", f"{about['lines_hash']}, of its lines"
-    yield "files", f"{about['shards']:,}, {amount(about['file_bytes'], unit='bytes')}"
-    yield "use it", f"rnnlm train {shlex.quote(name)}"
+    sample_size = amount(sample["bytes"], unit="bytes")
+    return [
+        ("prepared text", about["prepared text"]),
+        ("folder", about["folder"]),
+        ("text", first_names(about["text"] or []).replace("`", "")),
+        ("tokenizer", ", ".join([tokenizer, *settings_of_tokenizer])),
+        ("vocabulary of", f"{sample['how']}, {sample_size}" if sample["how"] else ""),
+        ("counts", ", ".join(sizes)),
+        ("unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"),
+        ("read with", " ".join(not_defaults(about["settings"], TextSettings))),
+        ("hash", f"{about['lines_hash']}, of its lines"),
+        ("files", f"{about['shards']:,}, {amount(about['file_bytes'], unit='bytes')}"),
+        ("use it", f"rnnlm train {shlex.quote(name)}"),
+    ]

@@ -261,7 +261,7 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
     names = columns(results)
     lines = [tables.tsv_line(names)]
     for row in map(RunResult.row, results):
-        lines.append(tables.tsv_line([tables.cell_text(row.get(name)) for name in names]))
+        lines.append(tables.tsv_line(map(row.get, names)))
     replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
 

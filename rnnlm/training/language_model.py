@@ -43,12 +43,15 @@ class TextOptions(ValidatedSettings):
     """Settings for reading a text: from its source, and by a model, in one stream or each line
     alone (context; None: carry).
 
+    Tables may be evaluated by the groups that the column `group_by` names.
+
     Models are compared with the training text `train`: n-grams are looked up in it, and words are
     counted where the models do not know. `progress` is called during reading and scoring.
     """
 
     text_settings: TextSettings | None = None
     context: Literal["carry", "reset"] | None = None
+    group_by: str | None = None
     train: str | Path | Sequence[str | Path] | Text | None = None
     progress: Progress | None = None
 
@@ -197,6 +200,7 @@ class LanguageModelling(BaseTask):
             context=options.context or "carry",
             text_settings=options.text_settings,
             progress=options.progress or PrintedProgress(),
+            group_by=options.group_by,
         )
 
     def comparing(

@@ -25,11 +25,11 @@ from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blan
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import (
+    tell_form,
     tell_glued_in,
     tell_unseen,
     tell_unspaced_words,
     tell_unsplit,
-    tell_wrapped,
     watch_forms,
 )
 from rnnlm.text.sources import SourceSettings, column_of
@@ -202,52 +202,20 @@ def open_texts(
     if request.counts is not None:
         return _of_counts(request.counts, request, resolved, kind)
 
-    # The texts. A prepared one brings the settings by which the others are read, too.
-    names, as_given = request.text or _bundled(request, "train"), resolved
-    resolved = _with_column(names, resolved)
-    text = _open(names, resolved)
-    if text.tokenizer:
-        prepared = Path(text.sources[0])
-        resolved = _with_read(
-            prepared, "prepared", text.settings, text.tokenizer, request, resolved
-        )
-    valid_names = request.valid or _bundled(request, "valid")
-    test_names = request.test or _bundled(request, "test")
-    others = resolved if text.tokenizer else as_given  # another table may have another column
-    valid = _open(valid_names, _with_column(valid_names, others)) if valid_names else None
-    test = _open(test_names, _with_column(test_names, others)) if test_names else None
-
-    # A text that is read as it is may be other than its lines look.
-    tokenizer = text.tokenizer
-    sample = [] if tokenizer else lines_of_sample(text)
-    if not resolved.values["unwrap"] and not resolved.is_requested("unwrap"):
-        tell_wrapped(sample)
-    if not tokenizer and not _given(request)[1]:
-        tell_unspaced_words(sample, resolved.values["tokenizer"])
-
-    # The tokenizer of a prepared text, a given one, or one made from the training text.
-    option, source = _given(request)
-    splits: bool | None = None  # what the text decides
-    if tokenizer is None and source:
-        tokenizer, resolved = _given_tokenizer(option, source, resolved)
-        tell_glued_in(sample, tokenizer, source)
-    elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
-        splits, why = tokenizers.splits_marks(sample)
-        resolved = resolved.choose(THE_DATA, why, {"split_punctuation": splits})
-
-    # Characters make running text, to which blank lines belong.
-    skips = resolved.values["blank_lines"] == "skip" and not resolved.is_requested("blank_lines")
-    if skips and resolved.values["tokenizer"] == "char":
-        tell_blank(sample)
+    # The texts, and the tokenizer that they are read with. A kind may read the text in another way.
+    text, valid, test, resolved = _opened(request, resolved)
+    tokenizer, resolved = _tokenizer_for(text, request, resolved)
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
-    if splits is False:
-        tell_unsplit(data.tokenizer)
 
-    # A vocabulary that nobody asked for may know little of the text.
+    # The text decided against splitting, or has a vocabulary that nobody asked for.
+    is_unsplit = resolved.values["split_punctuation"] is False
+    if is_unsplit and resolved.origins["split_punctuation"] == THE_DATA:
+        tell_unsplit(data.tokenizer)
+    option, source = _given(request)
     share_unknown = data.train.unknown_share
     if source and option == "init_from" and share_unknown > MUCH_UNKNOWN:
         notice(
@@ -270,6 +238,60 @@ def open_texts(
     overlap_of = _notice_oddities(data, tested, holds_out=not valid)
     holds_out = data.valid is not None and not valid
     return Texts(resolved, data, valid_is, tested, holds_out, overlap_of)
+
+
+def _opened(
+    request: TrainingRequest, resolved: ResolvedSettings
+) -> tuple[Text, Text | None, Text | None, ResolvedSettings]:
+    """Open the texts for training, validation and test. Return them, and the settings of the first:
+    a prepared text brings those by which the others are read, too."""
+    names, as_given = request.text or _bundled(request, "train"), resolved
+    resolved = _with_column(names, resolved)
+    text = _open(names, resolved)
+    if text.tokenizer:
+        prepared = Path(text.sources[0])
+        resolved = _with_read(
+            prepared, "prepared", text.settings, text.tokenizer, request, resolved
+        )
+    others = resolved if text.tokenizer else as_given  # another table may have another column
+    valid, test = (
+        _open(names, _with_column(names, others)) if names else None
+        for names in (
+            request.valid or _bundled(request, "valid"),
+            request.test or _bundled(request, "test"),
+        )
+    )
+    return text, valid, test, resolved
+
+
+def _tokenizer_for(
+    text: Text, request: TrainingRequest, resolved: ResolvedSettings
+) -> tuple[Tokenizer | None, ResolvedSettings]:
+    """Return the tokenizer of a prepared text, or a given one, and the settings with those that it
+    brings. None: one is made of the text, which decides whether marks are split off."""
+    if text.tokenizer:
+        return text.tokenizer, resolved
+
+    # A text that is read as it is may be other than its lines look.
+    sample, (option, source) = lines_of_sample(text), _given(request)
+    tell_form(sample, resolved.values["unwrap"] or resolved.is_requested("unwrap"))
+
+    tokenizer = loading.load_tokenizer(source) if source else None
+    if source and tokenizer:
+        brings, origin = keyword(option) + " has", f"tokenizer of {source}"
+        resolved = _with_stored(tokenizer.to_settings(), resolved, brings, origin)
+        tell_glued_in(sample, tokenizer, source)
+    else:
+        tell_unspaced_words(sample, resolved.values["tokenizer"])
+        if resolved.values["split_punctuation"] == AUTO:
+            splits, why = tokenizers.splits_marks(sample)
+            resolved = resolved.choose(THE_DATA, why, {"split_punctuation": splits})
+
+    # Characters make running text, to which blank lines belong.
+    skips = resolved.values["blank_lines"] == "skip" and not resolved.is_requested("blank_lines")
+    if skips and resolved.values["tokenizer"] == "char":
+        tell_blank(sample)
+    return tokenizer, resolved
 
 
 def _encode(
@@ -457,16 +479,6 @@ def _given(request: TrainingRequest) -> tuple[str, str | None]:
     """Return the option that names the model whose tokenizer is used, and that model."""
     option = "tokenizer_from" if request.tokenizer_from else "init_from"
     return option, getattr(request, option)
-
-
-def _given_tokenizer(
-    option: str, source: str, resolved: ResolvedSettings
-) -> tuple[Tokenizer, ResolvedSettings]:
-    """Load the tokenizer of the model `source`, which `option` names. Return it, and the settings
-    with its own."""
-    tokenizer = loading.load_tokenizer(source)
-    brings, origin = keyword(option) + " has", f"tokenizer of {source}"
-    return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)
 
 
 # ---- Texts that are read and encoded once for several training runs.

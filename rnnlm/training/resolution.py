@@ -55,7 +55,12 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
     < recipe file < grid < `--set` < named flags.
     """
-    _check_recipe_and_model(request)
+    if request.text and request.counts is not None:
+        raise UsageError(
+            keyword("counts") + " and a text cannot be combined",
+            "the model is made of one or the other",
+            "leave one of them out",
+        )
 
     # What the request sets itself; below that, the recipe.
     requested = request.layers
@@ -97,24 +102,6 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     if request.recipe:
         _notice_replaced(layer_of_recipe, inherited.values())
     return ResolvedRequest(recipe, kind, resolved)
-
-
-def _check_recipe_and_model(request: TrainingRequest) -> None:
-    """Refuse a recipe together with a model of another kind than the recipe makes, and counts
-    together with the text that they replace."""
-    if request.text and request.counts is not None:
-        raise UsageError(
-            keyword("counts") + " and a text cannot be combined",
-            "the model is made of one or the other",
-            "leave one of them out",
-        )
-    if request.recipe not in (None, recipes.NO_RECIPE) and request.model:
-        chosen = recipes.load(request.recipe).settings.get("model", request.model)
-        if chosen != request.model:
-            raise UsageError(
-                f"recipe {request.recipe} is of kind {chosen}, not {request.model}",
-                hint="leave one out",
-            )
 
 
 def _settings_of_corpus(request: TrainingRequest, task: Task) -> dict[str, Any]:

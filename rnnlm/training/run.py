@@ -427,6 +427,8 @@ def _work(
         _raise_diverged(plan, fitted, storage.log)
     plan.kind.clean_up(plan.resolved, plan.data)
     seconds = time.perf_counter() - began
+    if plan.forecast is not None:
+        plan.forecast.tell_if_slowed(fitted, plan.resolved.values)
     yield Finished(str(plan.output), fitted.step, fitted.steps, seconds, fitted.stopped, results)
 
 

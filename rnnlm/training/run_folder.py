@@ -18,7 +18,7 @@ from msgspec import to_builtins
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.choices import THE_MACHINE, THE_TIME, stored_choices
-from rnnlm.config import MACHINE, Budget, Choice, ResolvedSettings, as_stored
+from rnnlm.config import MACHINE, OVER_BUDGET, Budget, Choice, ResolvedSettings, as_stored
 from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
 from rnnlm.interface import FittingData, Task
@@ -38,12 +38,19 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_counts, is_model, read_manifest
+from rnnlm.storage.manifest import (
+    ENDED,
+    Manifest,
+    file_faults,
+    is_counts,
+    is_model,
+    is_prepared,
+    read_manifest,
+)
 from rnnlm.storage.model_folder import MOST_HASHED
 from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoint
 from rnnlm.system import current_rank
 from rnnlm.text import sources
-from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
 from rnnlm.training.language_model import DEMO_RECIPE
@@ -375,7 +382,7 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
 
 def tell_resumed(resolved: ResolvedSettings, folder: Path, stored: LoadedCheckpoint) -> None:
     """Send notices that a run resumes; that its network keeps its size under another budget; and
-    that another budget would have given the steps so far other learning rates."""
+    that another budget would have given the steps so far other rates."""
     notice(
         f"the run in {folder} resumes after step {stored.state.facts['step']:,} ("
         + keyword("overwrite", True)
@@ -392,10 +399,12 @@ def tell_resumed(resolved: ResolvedSettings, folder: Path, stored: LoadedCheckpo
             + keyword("overwrite", True)
             + f" chooses one for {now}"
         )
-    follows = settings.get("schedule") in ("cosine", "linear") or settings.get("warmup")
+    follows = settings.get("schedule") in OVER_BUDGET or settings.get("warmup")
     if follows and before != now:
         notice(
             f"the learning rate depends on the budget: earlier steps used the rates of {before}, "
             f"so this run differs from a new one with {now} (unless schedule=constant and "
             "warmup=0)"
         )
+    if settings.get("own_words_schedule") in OVER_BUDGET and before != now:
+        notice(f"the chance of own words depends on the budget, too: earlier steps used {before}")

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from rnnlm.cli.main import _raise_signalled, _Signalled
+from rnnlm.cli.main import _raise_signalled
 from rnnlm.cli.signals import Signals, saving_ignored
+from rnnlm.errors import Signalled
 from support.commands import environment
 
 pytestmark = pytest.mark.processes
@@ -48,7 +49,7 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
             time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
-        with pytest.raises(_Signalled):
+        with pytest.raises(Signalled):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -81,7 +82,7 @@ def test_usr1_is_ignored_with_nothing_yet_to_save():
 def test_run_that_cannot_end_cleanly_ends_at_once():
     signals = Signals(ends_in_order=False)
     with signals:
-        with pytest.raises(_Signalled):
+        with pytest.raises(Signalled):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
         send(signal.SIGUSR1)
@@ -100,19 +101,22 @@ def test_what_was_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.data.list"])
-def test_ctrl_c_at_start_leaves_no_traceback(module):
-    """The signal comes while that module is imported."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.data.list", ""])
+def test_signals_at_start_and_end_leave_no_traceback(module, number):
+    """The signal comes while that module is imported, or while Python ends."""
     code = f"""
-import os, signal, sys
+import atexit, os, signal, sys
+if not {module!r}:
+    atexit.register(os.kill, os.getpid(), {number:d})
 class Interrupting:
     def find_spec(name, *more):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {number:d})
 sys.meta_path.insert(0, Interrupting)
 from rnnlm.cli.main import main
 main()
 """
     command = [sys.executable, "-c", code, "list"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment())
-    assert ended.returncode == 130 and "Traceback" not in ended.stderr
+    assert ended.returncode in (128 + number, -number) and "Traceback" not in ended.stderr

@@ -54,7 +54,7 @@ def test_debug_after_a_double_dash_is_text(rnnlm, models):
 
 
 @pytest.mark.parametrize("error, code", [
-    (KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143),
+    (KeyboardInterrupt(), 130), (entry.Signalled(signal.SIGTERM), 143),
     (OSError(28, "No space left on device"), 1), (MemoryError("much"), 1),
     (EOFError("marshal data too short"), 1),  # of a compiled module that was cut off
 ])  # fmt: skip

@@ -83,7 +83,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
      "--static makes a model that does not refer to others: leave out --bundle."),
     ("kn kn --weights 0.5,0.5 --static --device cuda", 2, "--static runs on the CPU."),
     ("kn kn --weights 0.5,0.5 --static --temp t", 2, "--temp needs --memory."),
-    ("kn kn --weights 0.5,0.5 --memory 1G", 2, "--memory and --temp need --static."),
+    ("kn kn --weights 0.5,0.5 --memory 1G", 2, "--memory needs --static."),
     ("kn lstm --weights 0.5,0.5 --static", 2,
      "lstm cannot be merged into one n-gram model"),
     ("kn kn+unigram --weights 0.5,0.5 --static", 2,

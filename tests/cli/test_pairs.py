@@ -89,7 +89,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     ("--pairs pairs.jsonl --words", "--words cannot be used with --pairs"),
     ("--pairs pairs.jsonl -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),
     ("--pairs 'pair*.jsonl' -o pairs.jsonl --overwrite", "pairs.jsonl is also an input"),
-    ("--pairs pairs.jsonl --overwrite", "--overwrite needs -o FILE or --plot FILE"),
+    ("--pairs pairs.jsonl --overwrite", "--overwrite needs --output or --plot"),
     ("--pairs . --plot x.svg", "among the files that --pairs reads"),
 ])  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):

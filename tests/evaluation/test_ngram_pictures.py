@@ -71,7 +71,7 @@ def test_the_command_draws_instead_of_printing(rnnlm, here):
 
 
 @pytest.mark.parametrize("options, what", [
-    ("--probabilities", "--probabilities needs --plot FILE"),
+    ("--probabilities", "--probabilities needs --plot"),
     ("--plot p.svg -o folder", "--plot: draw what is counted"),
     ("--zipf p.svg --min-count 2", "--zipf: all counts are drawn"),
     ("--zipf p.txt", "does not have a plot suffix"),

@@ -3,14 +3,18 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pytest
 
-from rnnlm.errors import ModelError, RnnlmWarning, UsageError
-from rnnlm.evaluation.perplexity import evaluate
+import rnnlm
+from rnnlm import satellites
+from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
+from rnnlm.evaluation.perplexity import TextMetric, evaluate
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
+from rnnlm.text.sources import SourceSettings
 from support.tiny_models import fit, make_tokenizer
 
 
@@ -56,6 +60,70 @@ def test_all_metrics_of_a_text_with_unknown_words(text):
     assert result.signature.startswith("rnnlm:")
     assert "|blank:skip|" in result.signature
     assert result.seconds > 0
+
+
+ROWS = [("A", "the cat"), ("B", "the"), ("A", "the dog\nthe the"), ("", " "), ("1.0", "cat the"),
+        ("B", "dog cat"), ("", "the")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "context", "blank_lines", "order"), [
+    ("csv", "carry", "skip", ["A", "B", "1.0", None]),
+    ("jsonl", "reset", "keep", ["A", "B", None, "1.0"]),
+    ("parquet", "carry", "documents", ["A", "B", "1.0", None]),
+])  # fmt: skip
+def test_groups_are_sums_over_their_lines(tmp_path, suffix, context, blank_lines, order):
+    frame = pandas.DataFrame([{"text": text, "n": 0, "who": who} for who, text in ROWS])
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        getattr(frame, f"to_{suffix}")(path)
+    model = fit("ngram", ["the cat the dog the the cat"] * 2, order=2)
+    settings = {"context": context, "text_settings": TextSettings(blank_lines=blank_lines)}
+    whole = evaluate(model, path, group_by="who", **settings)
+    plain = evaluate(model, path, **settings).to_dict()
+    assert {**whole.to_dict(), "seconds": 0} == {**plain, "seconds": 0}
+    assert [*whole.groups] == order and ("one reading" in str(whole)) == (context == "carry")
+    for count in ("tokens", "words", "bytes", "sentences", "oov_words", "logprob_nats"):
+        parts = [getattr(group, count) for group in whole.groups.values()]
+        assert sum(parts) == pytest.approx(plain[count])
+    # Intervals, in a second way: of lines drawn one resample at a time.
+    nats, tokens = whole.lines.logprob_S[[0, 2, 3]], whole.lines.tokens_S[[0, 2, 3]]
+    draw = np.random.default_rng(1)
+    drawn = [draw.integers(0, len(nats), len(nats)) for _ in range(2000)]
+    values = [np.exp(-nats[lines].sum() / tokens[lines].sum()) for lines in drawn]
+    found = whole.groups["A"].to_dict()
+    bounds = [found["ppl_token_low"], found["ppl_token_high"]]
+    assert bounds == pytest.approx(np.quantile(values, (0.025, 0.975)))
+    assert found["ppl_token"] == pytest.approx(np.exp(-nats.sum() / tokens.sum()))
+    assert "ppl_token_low" not in whole.groups["1.0"].to_dict() and " - " in str(whole)
+
+
+def test_groups_need_the_rows_of_a_table(text):
+    model = model_of({"</s>": 0.5, "<unk>": 0.25, "a": 0.25})
+    with pytest.raises(TextError, match="text.txt has no columns; `group_by` is for tables"):
+        evaluate(model, text("a\n"), group_by="who")
+    with pytest.raises(UsageError, match="unwrapped sentences, have no rows"):
+        evaluate(model, text("", "t.csv"), group_by="who", text_settings=TextSettings(unwrap=True))
+    table = text("w,s,who\na,1,x\nb,1,x\na,2,y\n", "w.csv")
+    words = Corpus((table,), source_settings=SourceSettings("w", ("s",)))
+    groups = evaluate(model, words, group_by="who").groups
+    assert [group.words for group in groups.values()] == [2, 1]
+
+
+def test_metrics_of_others_have_the_guards_of_ours(text, monkeypatch):
+    added = [TextMetric("ppl_char", per="character", is_perplexity=True)]
+    monkeypatch.setattr(satellites, "_others", [satellites.Satellite("x", metrics=lambda: added)])
+    model = model_of({"</s>": 0.25, "<unk>": 0.25, "the": 0.5})
+    known, closed = evaluate(model, text("the\nthe\n")), evaluate(model, text("the dog\n"))
+    assert known.metric("ppl_char").value == pytest.approx(2 ** (6 / 8))
+    assert closed.metric("ppl_char").value is None
+    for result in (known, rnnlm.Model(model)):
+        monkeypatch.setattr(
+            type(result), "broken", property(lambda self: self.absent), raising=False
+        )
+        with pytest.raises(AttributeError, match="absent"):
+            result.broken
 
 
 def test_an_unknown_word_costs_the_choice_among_those_of_the_text(text):

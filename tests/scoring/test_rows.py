@@ -13,7 +13,7 @@ import rnnlm
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.scoring.frequencies import bare, frequencies_from
 from rnnlm.scoring.rows import LAG_COLUMNS, LAGGED, LAGS, SentenceScores, layout, record
-from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring.scorer import Scorers, score_chunks
 from rnnlm.scoring.sentences import OWN, Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import joined, split_regions
@@ -31,7 +31,7 @@ def test_rows_have_the_tables_columns_in_order(asked, probabilities):
     settings = ScoringSettings(unscorable="null", **asked)
     sentences = [Sentence("the cat sat", 7, columns={"item": 3}), Sentence("", 8)]
     sentences.append(Sentence("</s>", 9))
-    chunks = score_chunks(fit("unigram"), sentences, settings)
+    chunks = score_chunks(Scorers(fit("unigram")).of(settings), sentences)
     scores = [score for chunk in chunks for score in chunk.scores]
     table = layout(settings, ["item"], region_names=True, probabilities=probabilities)
     rows = [row for score in scores for row in table.rows({"one": score})]
@@ -177,7 +177,7 @@ def test_columns_are_named_regions_keeping_their_numbers(tmp_path):
         ("a  dog", {"item": "2", "input_next": "y"})
     ]  # fmt: skip
     scoring = ScoringSettings(with_regions=True, special_symbols="drop")
-    [chunk] = score_chunks(fit("unigram"), sentences, scoring)
+    [chunk] = score_chunks(Scorers(fit("unigram")).of(scoring), sentences)
     first, second = chunk.scores
     regions = [*first.region_scores, *second.region_scores]
     expected = [(1, "r1", "the cat"), (3, "r3", "sat"), (2, "r2", "a  dog")]
@@ -308,11 +308,6 @@ def test_a_source_that_changes_is_read_again(here):
         os.utime(here / "counts.tsv", ns=(stamp, stamp))
         expected = math.log10(count / (count + 1))
         assert frequencies_from("counts.tsv").log10["the"] == pytest.approx(expected)
-
-
-def test_a_source_without_a_use_is_refused():
-    with pytest.raises(UsageError, match="frequency_from.* has no effect.*lags"):
-        rnnlm.Model(fit("unigram")).score_sentences(["a"], words=True, frequency_from="x")
 
 
 def test_a_changed_source_is_not_the_same_work(rnnlm, models, here):

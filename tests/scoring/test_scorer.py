@@ -1,13 +1,17 @@
+import copy
+import gc
 import math
 import random
 import warnings
+import weakref
 
 import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring import scorer
+from rnnlm.scoring.scorer import Scorers, score_chunks
 from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -82,11 +86,29 @@ def test_scores_do_not_depend_on_the_other_sentences(lines_per_chunk):
     assert nats(lstm, chosen) == pytest.approx(alone, abs=1e-4)
 
 
+def test_few_scorers_are_kept_and_follow_their_model(monkeypatch):
+    monkeypatch.setattr(scorer, "SCORERS_KEPT", 2)
+    core = copy.copy(fit("unigram"))
+    model, watched, scores = rnnlm.Model(core), weakref.ref(core), []
+    for count in (1, 2, 3, 2, 1):
+        scores.append(model.score_sentences(["the cat"], next_words=count, measures=["rank"]))
+        assert {len(likely) for likely in scores[-1][0].next_words} == {count}
+        core.fingerprint = "saved"
+    kept = model._scorers.kept.cache_info()
+    assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
+    assert scores[-1].signature == scores[0].signature.replace("model:unsaved", "model:saved")
+    # A copy makes its own, and none keeps the model.
+    assert "_scorers" not in vars(copy.deepcopy(model))
+    del core, model
+    gc.collect()
+    assert watched() is None
+
+
 def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):
     lines_per_chunk(2)
     taken = []
     lines = (taken.append(line) or Sentence(line, 1) for line in SENTENCES)
-    chunk = next(score_chunks(lstm, lines))
+    chunk = next(score_chunks(Scorers(lstm).of(), lines))
     assert [score.text for score in chunk.scores] == SENTENCES[:2] == taken
 
 
@@ -95,7 +117,7 @@ def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
     lines_per_chunk(2)
     sentences = [Sentence(line, number) for number, line in enumerate(SENTENCES)]
     settings = ScoringSettings(context=context)
-    whole = list(score_chunks(lstm, sentences, settings))
+    whole = list(score_chunks(Scorers(lstm).of(settings), sentences))
     setup = ScoringSetup((), "cpu", settings, lambda chunk: [scores["m"] for scores in chunk])
     rest = list(written_chunks({"m": lstm}, sentences, setup, skip=4))
     assert [chunk.written for chunk in rest] == [None, None, list(whole[2].scores)]
@@ -105,7 +127,7 @@ def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
 def test_words_to_search_for_arrive_after_few_lines():
     taken, model = [], fit("unigram", tokenizer="char")
     lines = (taken.append(n) or Sentence("", n) for n in range(200))
-    first, *_ = next(score_chunks(model, lines, ScoringSettings(next_words=1))).scores
+    first, *_ = next(score_chunks(Scorers(model).of(ScoringSettings(next_words=1)), lines)).scores
     assert len(first.next_words) == 1 and len(taken) < 100
 
 
@@ -201,7 +223,7 @@ def test_lines_in_a_stream_sum_to_its_score(kind, settings, context, tmp_path, l
         assert len(scores) == len(lines)
         assert sum(scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
     sentences = [Sentence(line, number) for number, line in enumerate(lines)]
-    *_, last = score_chunks(model, sentences, ScoringSettings(context=context))
+    *_, last = score_chunks(Scorers(model).of(ScoringSettings(context=context)), sentences)
     assert str(last.signature) == whole.signature
 
 
@@ -225,8 +247,9 @@ def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
 @pytest.mark.parametrize("sentences, settings, message", [
     (["a", "b"], {"given": ["x"]}, "given"), (["a"], {"given": "x", "context": "carry"}, "carry"),
     (["a"], {"context": "carried"}, "context"),
+    (["a"], {"words": True, "frequency_from": "x"}, "frequency_from.* has no effect.*lags"),
     (["a"], {"words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
-    (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency can only be measured for words"),
+    (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency can only be .* for words"),
     (["a"], {"words": True, "split": "words"}, "'words'"),
 ])  # fmt: skip
 def test_requests_that_contradict_themselves_are_refused(lstm, sentences, settings, message):

@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring.scorer import Scorers, score_chunks
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.scoring.several_models import score_chunks_of_models
@@ -105,12 +105,12 @@ def test_a_language_model_beside_scores_only_the_targets(model):
 
     # The source is a part of the data that the encoder-decoder was measured on.
     def signature_of(scored, *sentences):
-        return list(score_chunks(scored, sentences))[-1].signature.data
+        return list(score_chunks(Scorers(scored).of(), sentences))[-1].signature.data
 
     first, second = sentences[:2]
     other = replace(second, source="a")
     assert signature_of(plain, first, second) == signature_of(plain, first, other)
-    assert signature_of(model, first, second) != signature_of(model, first, other)
+    assert signature_of(model.decoder, first, second) != signature_of(model.decoder, first, other)
 
 
 @pytest.mark.parametrize("sentences, settings, message", [

@@ -7,6 +7,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import UsageError
+from support import workbooks
 from support.tiny_models import fit
 
 SENTENCES = ["the cat sat", "a dog saw the cat", "the cat sat", "a yak"]
@@ -108,7 +109,7 @@ def test_what_needs_a_row_a_sentence_is_refused(table, more):
         rnnlm.read_sentences(table, settings)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
 def test_the_command_writes_a_row_a_word_in_order(table, models, rnnlm, suffix):
     line = f"score --input t.csv --sentence-columns item -m {models.unigram} -o out.{suffix}"
     done = rnnlm(*line.split())
@@ -122,7 +123,7 @@ def test_the_command_writes_a_row_a_word_in_order(table, models, rnnlm, suffix):
     assert all(float(row["surprisal_bits"]) > 0 for row in rows)
     again = rnnlm(*line.split()).err
     other = rnnlm(*line.replace("item", "subject").split()).err
-    if suffix == "parquet":
+    if suffix in ("parquet", "xlsx"):
         assert "already exists" in again and "already exists" in other
     else:
         assert "is finished" in again and "--sentence-columns was item" in other
@@ -160,6 +161,8 @@ def _rows(name):
     if name.endswith("jsonl"):
         with open(name) as stream:
             return list(map(json.loads, stream))
+    if name.endswith("xlsx"):
+        return workbooks.rows_of(name)
     if name.endswith("parquet"):
         parquet = pytest.importorskip("pyarrow.parquet")
         return parquet.read_table(name).to_pylist()

@@ -55,18 +55,15 @@ def test_rows_continue_and_start_fresh_at_documents(text):
     position_B = bounds[:-1]
     for number, window in enumerate(windows_of(bounds, repeat(length), borders_of(documents))):
         assert (window.start_B == position_B).all()
-        for start, end, stop, fresh in zip(
-            window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
-        ):
+        rows_of_window = window.start_B, window.end_B, bounds[1:], window.fresh_B
+        for start, end, stop, fresh in zip(*rows_of_window, strict=True):
             if start == stop:
                 assert end == stop
                 continue
             begins = documents is not None and start in documents
             assert fresh == (number == 0 or begins)
-            borders = (
-                [] if documents is None else [border for border in documents if border > start]
-            )
-            assert end == min(start + length, stop, *borders[:1])
+            later = [] if documents is None else [place for place in documents if place > start]
+            assert end == min(start + length, stop, *later[:1])
         position_B = window.end_B
     assert (position_B == bounds[1:]).all()
 
@@ -91,9 +88,8 @@ def test_rows_restart_at_drawn_lines_after_a_window(text):
     starts = [] if documents is None else documents
     seen = Counter()
     for number, window in enumerate(windows_of(bounds, repeat(length), borders)):
-        for start, end, stop, fresh in zip(
-            window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
-        ):
+        rows_of_window = window.start_B, window.end_B, bounds[1:], window.fresh_B
+        for start, end, stop, fresh in zip(*rows_of_window, strict=True):
             seen.update(range(start, end))
             begins_line, begins_document = start in offsets, start in starts
             if start < stop and number:
@@ -122,9 +118,8 @@ def test_the_requested_share_of_lines_restarts(share):
 
 
 def test_damaged_line_ends_are_no_endless_loop():
-    lines = batches.DrawnLineBorders(
-        np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0)
-    )
+    damaged, random = np.array([0, 5, 3, 4]), np.random.default_rng(0)
+    lines = batches.DrawnLineBorders(damaged, np.array([0]), 1.0, random)
     windows = list(windows_of(batches.stream_bounds(9, 1), repeat(7), [lines]))
     assert sum(window.tokens for window in windows) == 9
 

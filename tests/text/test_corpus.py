@@ -118,23 +118,23 @@ def test_bad_utf8_errors_name_file_line_and_byte(corpus, text, place, why, hint)
 
 
 def test_lines_of_json_are_said_to_be_read_as_text(corpus):
+    lines = ['{"text": "a"}', '{"text": "b"}']
     with pytest.warns(RnnlmWarning, match="JSON lines are read as text"):
-        assert lines_of(corpus('{"text": "a"}\n{"text": "b"}\n')) == [
-            '{"text": "a"}',
-            '{"text": "b"}',
-        ]
+        assert lines_of(corpus("\n".join(lines))) == lines
 
 
-def test_bad_utf8_may_be_replaced(corpus):
-    text = corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")
-    assert lines_of(text) == ["a\ufffdb", "\ufffd"]
+BLANKS = "\n \na\n\t\r\n\u00a0\nb\n\n"
 
 
-def test_blank_lines_are_skipped_or_kept(corpus):
-    text = "\n \na\n\t\r\n\u00a0\nb\n\n"
-    assert lines_of(corpus(text)) == ["a", "\u00a0", "b"]
-    assert lines_of(corpus(text, blank_lines="keep")) == ["", "", "a", "", "\u00a0", "b", ""]
-    assert lines_of(corpus("")) == lines_of(corpus("\n\n \r\n")) == []
+@pytest.mark.parametrize("text, settings, lines", [
+    (b"a\xffb\n\xe2\x82\n", {"encoding_errors": "replace"}, ["a\ufffdb", "\ufffd"]),
+    (BLANKS, {}, ["a", "\u00a0", "b"]), ("", {}, []), ("\n\n \r\n", {}, []),
+    (BLANKS, {"blank_lines": "keep"}, ["", "", "a", "", "\u00a0", "b", ""]),
+    ("<s> a\t</s>\n", {"special_symbols": "replace"}, ["<unk> a\t<unk>"]),
+    ("a\n<s> </s>\nb\n", {"special_symbols": "drop"}, ["a", "b"]),
+])  # fmt: skip
+def test_bytes_blank_lines_and_symbols_are_read_as_settings_say(corpus, text, settings, lines):
+    assert lines_of(corpus(text, **settings)) == lines
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 10**6])
@@ -160,11 +160,6 @@ def test_reserved_symbols_are_refused_or_dropped_with_their_space(corpus, line, 
             lines_of(corpus(f"a\n\n{line}\n"))
 
 
-def test_reserved_symbols_are_replaced_or_leave_a_blank_line(corpus):
-    assert lines_of(corpus("<s> a\t</s>\n", special_symbols="replace")) == ["<unk> a\t<unk>"]
-    assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
-
-
 def test_lines_are_numbered_from_one_blank_ones_too(corpus, chunk_bytes):
     chunk_bytes(3)
     numbered = []
@@ -176,10 +171,8 @@ def test_lines_are_numbered_from_one_blank_ones_too(corpus, chunk_bytes):
 def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     """Return the lines of both parts of a text, found by encoding it."""
     tokenizer = make_tokenizer([], tokenizer="byte")
-    train, held_out = text.split(share).encode(tokenizer)
-    return tuple(
-        tokenizer.decode(part.ids).split("\n") if part else [] for part in (train, held_out)
-    )
+    parts = text.split(share).encode(tokenizer)
+    return tuple(tokenizer.decode(part.ids).split("\n") if part else [] for part in parts)
 
 
 def test_a_split_takes_whole_documents(corpus):

@@ -148,9 +148,8 @@ def parquet(table: pyarrow.Table) -> bytes:
     return stream.getvalue()
 
 
-PARQUET = parquet(
-    pyarrow.table({"text": ["the cat", None, "a dog"], "n": [1.5, float("inf"), float("nan")]})
-)
+NUMBERS = [1.5, float("inf"), float("nan")]
+PARQUET = parquet(pyarrow.table({"text": ["the cat", None, "a dog"], "n": NUMBERS}))
 
 
 @given(damaged(PARQUET))

@@ -4,6 +4,7 @@ import functools
 import gzip
 import random
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from rnnlm import corpora
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.ngram.counting.strings import count_text
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus
+from rnnlm.text.corpus import Corpus, look_at
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
     count_marks,
     count_odd_spaces,
     lacks_blanks,
+    tell_form,
     tell_glued,
     tell_odd_spaces,
     tell_unseen,
@@ -79,12 +81,10 @@ def test_marks_behind_the_start_of_a_text_are_split_or_told_of(tmp_path, suffix)
     lines = ["a dog and a hen"] * 40_000 + RAW * 20_000  # the marks begin after 640 kB
     data = ("\n".join(lines) + "\n").encode()
     path.write_bytes(gzip.compress(data) if suffix else data)
-    outputs = {}
-    command = lambda: [  # noqa: E731
-        outputs.update(ngram=list(rnnlm.train(path, output=tmp_path / "m", model="unigram"))),
-        outputs.update(prepared=list(rnnlm.prepare(path, tmp_path / "p", workers=0))),
-    ]
-    told = notices_of(command)
+    told = notices_of(lambda: [
+        list(rnnlm.train(path, output=tmp_path / "m", model="unigram")),
+        list(rnnlm.prepare(path, tmp_path / "p", workers=0)),
+    ])  # fmt: skip
     size = rnnlm.load(tmp_path / "m").tokenizer.size
     if suffix:  # reading cannot begin in the middle
         (note,) = [text for text in told if text.startswith("punctuation marks are parts of")]
@@ -173,23 +173,60 @@ def test_other_lines_are_not_taken_for_wrapped(make):
     assert wrapped_at(make()) == 0
 
 
-def test_every_command_that_learns_tells_of_wrapped_lines(tmp_path):
+# ---- Lines that hold more than the words of a sentence.
+
+SPOKEN = [BARE.sub("", line).lower() for line in PROSE[:220]]
+NUMBERED = [(number, line, f"spk-{number:04}") for number, line in enumerate(SPOKEN)]
+WORDS = [[*enumerate(line.split()), (0, "")] for line in SPOKEN]
+FORMS = {
+    "Kaldi": [f"{name} {line}" for _, line, name in NUMBERED],
+    "tabs": [f"{name}\t{line}" for _, line, name in NUMBERED],
+    "TRN": [f"{line} ({name})" for _, line, name in NUMBERED],
+    "STM": [";; LABEL", *(f"x A y {at} {at + 0.5} <o,m> {line}" for at, line, _ in NUMBERED)],
+    "CTM": [";; x", *(f"x A {9 * at + place / 10} 0.1 {word} 0.9" for at, words in enumerate(WORDS)
+                      for place, word in words if word)],
+    "HTML": ["<!DOCTYPE html>", *(f"<p>{line}" for line in SPOKEN)],
+    "XML": [f"<p>{line}</p>" for line in SPOKEN],
+    "CoNLL-2012": ["#begin document (bc/x); part 000", *(
+        word and f"bc/x 0 {place} {word} NN *" for words in WORDS for place, word in words)],
+    "CoNLL-U": [word and f"{place + 1}\t{word}\t_" for words in WORDS for place, word in words],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_other_forms_are_told_with_the_command_that_leaves_the_words(tmp_path, form):
+    path = tmp_path / "FILE"
+    path.write_text("\n".join([*FORMS[form], ""]))
+    [told] = notices_of(lambda: look_at(Corpus((str(path),)), TokenizerSettings()))
+    command = told.partition("The words alone: ")[2]
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert [*filter(None, (tmp_path / "NEW").read_text().split("\n"))] == SPOKEN
+
+
+THAI, CHINESE = "เขาไปตลาดวันนี้อากาศดี", "他今天很好我们去学校"
+
+
+@pytest.mark.parametrize("lines, note, way", [
+    (filled(PARAGRAPHS), "looks wrapped at 72 characters", "`unwrap=True` joins the lines"),
+    (FORMS["CoNLL-U"], "a row a word, in column 2,", r"awk -F'\t' '$1 ~"),
+    ([f"{THAI} {CHINESE}", THAI + CHINESE] * 60, "has no blanks between words",
+     '`tokenizer="char"` reads'),
+])  # fmt: skip
+def test_every_command_that_learns_tells_of_lines_that_are_no_sentences(tmp_path, lines, note, way):
     path = tmp_path / "text.txt"
-    path.write_text("\n".join(filled(PARAGRAPHS)))
+    path.write_text("\n".join(lines))
 
-    def learn(place, **unwrap):
-        settings = rnnlm.TextSettings(**unwrap)
-        list(rnnlm.train(path, output=place / "m", model="unigram", **unwrap))
-        list(rnnlm.prepare(path, place / "p", workers=0, **unwrap))
-        rnnlm.learn_vectors(path, width=2, text_settings=settings)
-        list(count_text(Corpus((str(path),), settings), order=1))
+    def learn(**settings):
+        text = rnnlm.TextSettings(**settings)
+        list(rnnlm.train(path, output=tmp_path / "m", model="unigram", overwrite=True, **settings))
+        list(rnnlm.prepare(path, tmp_path / "p", workers=0, overwrite=True, **settings))
+        rnnlm.learn_vectors(path, width=2, text_settings=text)
+        list(count_text(Corpus((str(path),), text), order=1))
 
-    told = [text for text in notices_of(lambda: learn(tmp_path)) if "wrapped" in text]
-    assert len(told) == 4
-    assert all("looks wrapped at 72 characters" in text for text in told)
-    assert all("`unwrap=True` joins the lines" in text for text in told)
-    told = notices_of(lambda: learn(tmp_path / "unwrapped", unwrap=True))
-    assert not any("wrapped" in text for text in told)
+    notices = [text for text in notices_of(learn) if note in text]
+    assert len(notices) == 4 and all(way in text for text in notices)
+    notices = [text for text in notices_of(lambda: learn(unwrap=True)) if note in text]
+    assert len(notices) == (0 if "wrapped" in note else 4)
 
 
 def test_a_mixture_of_forms_is_reported_once():
@@ -251,11 +288,8 @@ def test_white_space_is_told_where_the_tokenizer_reads_it(kind, is_read):
     told = notices_of(lambda: tell_odd_spaces(2, tokenizers))
     assert len(told) == is_read
     if is_read:
-        assert (
-            told[0].startswith("2 sentences hold irregular white space")
-            and "scores of other:" in told[0]
-        )
-        assert "`strip=True`" in told[0]
+        assert told[0].startswith("2 sentences hold irregular white space")
+        assert "scores of other:" in told[0] and "`strip=True`" in told[0]
     assert notices_of(lambda: tell_odd_spaces(0, tokenizers)) == []
 
 
@@ -274,8 +308,6 @@ def test_words_that_are_known_with_a_mark_or_without_are_told():
 
 # ---- Scripts without blanks between words.
 
-THAI, CHINESE = "เขาไปตลาดวันนี้อากาศดี", "他今天很好我们去学校"
-
 
 @pytest.mark.parametrize(("texts", "lacks"), [
     ([CHINESE, "今日はとてもいい天気です", THAI, "ຂ້ອຍມັກກິນເຂົ້າຫຼາຍ", "ខ្ញុំចូលចិត្តញ៉ាំបាយ",
@@ -287,29 +319,21 @@ def test_scripts_without_blanks_are_recognised_where_they_have_none(texts, lacks
     assert [lacks_blanks([text] * 3) for text in texts] == [lacks] * len(texts)
 
 
-def test_no_text_of_the_corpora_lacks_blanks():
+def test_no_text_of_the_corpora_is_taken_for_another_form():
     paths = [path for name in corpora.names() for path in (corpora.FOLDER / name).iterdir()]
-    texts = [path for path in paths if path.is_file()]
-    assert not [path for path in texts if lacks_blanks([path.read_text("utf-8", "replace")])]
+    texts = {path: path.read_text("utf-8", "replace") for path in paths if path.is_file()}
+    assert not [path for path, text in texts.items() if lacks_blanks([text])]
+    plain = [text.split("\n") for path, text in texts.items() if path.suffix == ".txt"]
+    assert notices_of(lambda: [tell_form(lines, unwraps=True) for lines in plain]) == []
 
 
-def test_commands_that_learn_or_count_words_tell_of_scripts_without_blanks(tmp_path):
+def test_scripts_without_blanks_are_told_where_words_are_counted_alone(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(f"{THAI}\n{CHINESE}\n" * 60)
-
-    def told(work):
-        return [text for text in notices_of(work) if "has no blanks between words" in text]
 
     def learn(**settings):
         list(rnnlm.train(path, output=tmp_path / "m", model="unigram", overwrite=True, **settings))
 
-    for work in (
-        learn, lambda: learn(unwrap=True),
-        lambda: list(rnnlm.prepare(path, tmp_path / "p", workers=0)),
-        lambda: list(count_text(Corpus((str(path),), rnnlm.TextSettings()), order=1)),
-    ):  # fmt: skip
-        [message] = told(work)
-        assert '`tokenizer="char"`' in message and '`tokenizer="sentencepiece"`' in message
-    [message] = told(lambda: evaluate(tmp_path / "m", path))
-    assert "ppl_word count phrases" in message
-    assert told(lambda: learn(tokenizer="char")) == []
+    learn()
+    assert "ppl_word count phrases" in " ".join(notices_of(lambda: evaluate(tmp_path / "m", path)))
+    assert "no blanks" not in " ".join(notices_of(lambda: learn(tokenizer="char")))

@@ -112,10 +112,8 @@ def test_a_file_without_permission_is_an_error(tmp_path):
 
 
 def records(**columns) -> str:
-    return "\n".join(
-        json.dumps(dict(zip(columns, row, strict=True)))
-        for row in zip(*columns.values(), strict=True)
-    )
+    rows = zip(*columns.values(), strict=True)
+    return "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
 
 
 @pytest.mark.parametrize("name, content, column, lines", [
@@ -203,7 +201,5 @@ def test_hub_names_are_taken_apart():
 
 def test_a_folder_that_is_not_finished_is_no_data_set(tmp_path):
     (tmp_path / "unfinished.json").write_text("{}")
-    with pytest.raises(
-        TextError, match="is not finished; .*run the same command again to resume it"
-    ):
+    with pytest.raises(TextError, match="is not finished; .*run the same command again to resume"):
         sources.check_names([tmp_path])

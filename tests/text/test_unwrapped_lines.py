@@ -23,7 +23,6 @@ from rnnlm.text.lines import TextSettings, unwrapped
 from rnnlm.text.prepared.preparation import prepare
 from rnnlm.text.word_rows import split_sentences
 from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
-from support.tiny_models import fit
 
 UNWRAP = TextSettings(unwrap=True)
 WRAPPED = 'The man\nwas here. "Was\nhe?" The boys were\nhere, too.\n\n  A new\n  paragraph\nends\n'
@@ -114,31 +113,21 @@ def test_errors_name_the_place(tmp_path):
 
 @pytest.mark.parametrize("sample", ["all", "1K", None])
 def test_a_prepared_text_is_unwrapped(tmp_path, sample):
-    path, folder = tmp_path / "a.txt", tmp_path / "p"
+    path, folder, plain = tmp_path / "a.txt", tmp_path / "p", tmp_path / "plain.txt"
     path.write_text((WRAPPED + "\n") * 30)
+    plain.write_text("\n".join(SENTENCES * 30))
     list(prepare(path, folder, unwrap=True, sample=sample, workers=2))
     assert "paragraph" in rnnlm.load_tokenizer(folder).symbols()
     list(rnnlm.train(folder, output=tmp_path / "m", model="unigram", holdout=0))
     prepared = evaluate(str(tmp_path / "m"), folder)
     read = evaluate(str(tmp_path / "m"), path, text_settings=UNWRAP)
+    of_plain = evaluate(str(tmp_path / "m"), plain)
     assert prepared.sentences == read.sentences == 120
-    assert prepared.ppl_token == read.ppl_token
-    assert prepared.signature == read.signature
-    assert prepared.signature.endswith("|unwrap:yes")
+    assert prepared.ppl_token == read.ppl_token == of_plain.ppl_token
+    assert prepared.signature == read.signature == f"{of_plain.signature}|unwrap:yes"
+    assert identity_of(Corpus((str(path),), UNWRAP))["unwrap"] == "true"
     with pytest.raises(UsageError, match="was prepared with unwrap = True"):
         list(rnnlm.train(folder, output=tmp_path / "o", model="unigram", unwrap=False))
-
-
-def test_numbers_are_those_of_the_unwrapped_file_and_the_signature_says_so(tmp_path):
-    wrapped, plain = tmp_path / "wrapped.txt", tmp_path / "plain.txt"
-    wrapped.write_text(WRAPPED)
-    plain.write_text("\n".join(SENTENCES))
-    model = fit("unigram")
-    of_wrapped = evaluate(model, wrapped, text_settings=UNWRAP)
-    of_plain = evaluate(model, plain)
-    assert of_wrapped.ppl_token == of_plain.ppl_token
-    assert of_wrapped.signature == f"{of_plain.signature}|unwrap:yes"
-    assert identity_of(Corpus((str(plain),), UNWRAP))["unwrap"] == "true"
 
 
 def test_sentences_of_wrapped_files_are_scored(tmp_path):

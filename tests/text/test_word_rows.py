@@ -41,9 +41,8 @@ def table_in(folder, rows, without=()):
 
 
 def read(table, columns=BY_TWO):
-    return [
-        (" ".join(words), repeated) for _, words, repeated in sentences_of(table, "word", columns)
-    ]
+    sentences = sentences_of(table, "word", columns)
+    return [(" ".join(words), repeated) for _, words, repeated in sentences]
 
 
 @pytest.mark.parametrize("without", [(), ("row",), ("n",), ("row", "n", "subject")], ids=str)
@@ -147,9 +146,7 @@ def test_sentences_without_their_first_words_are_said(tmp_path, recwarn, what, c
 @pytest.mark.parametrize("share, note", [(4, True), (6, False)])
 def test_sentences_that_seem_to_be_several_are_said_from_a_fifth_on(tmp_path, recwarn, share, note):
     texts = ["He left . The dog barked .", *["A dog barks ."] * share]
-    rows = [
-        {"item": item, "word": word} for item, text in enumerate(texts) for word in text.split()
-    ]
+    rows = [{"item": at, "word": word} for at, text in enumerate(texts) for word in text.split()]
     assert len(read(table_in(tmp_path, rows), ("item",))) == len(texts)
     said = [str(each.message) for each in recwarn]
     assert any("1 seem to be several, first" in each and "line 2, 'left . | The dog'" in each

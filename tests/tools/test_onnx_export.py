@@ -101,7 +101,7 @@ def test_a_missing_package_is_named(rnnlm, models, here, monkeypatch):
     last = checked_error(ended, 2, "this model cannot be exported in this form")[-1]
     assert "--arpa FILE" in last
     ended = rnnlm("export", "-m", models.lstm, "--arpa", "out", "--tokens", "tokens.txt")
-    checked_error(ended, 2, "--for and --tokens need --onnx DIR")
+    checked_error(ended, 2, "--tokens needs --onnx.")
 
 
 # ---- The models, in onnxruntime and in ONNX's own evaluator.

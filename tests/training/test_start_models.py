@@ -176,6 +176,7 @@ def settled(*, flags=None, **request):
     ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")),
     ({"recipe": "gru"}, ("gru", "gru")),
     ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")),
+    ({"recipe": "lesson-memory", "model": "lstm"}, ("lesson-memory", "lstm")),
     ({"recipe": "unigram"}, ("unigram", "unigram")),
 ])  # fmt: skip
 def test_recipe_and_kind_follow_from_the_request(request_, expected):

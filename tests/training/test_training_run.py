@@ -151,7 +151,6 @@ LAZY = {
     ({"hidden_size": 0}, "hidden_size"),
     ({"model": "ngram", "hidden_size": 3}, "kind ngram has no setting 'hidden_size'"),
     ({"model": "rnnn"}, "rnnn"),
-    ({"recipe": "gru", "model": "lstm"}, "recipe gru is of kind gru, not lstm"),
     ({"schedule": "plateau", "holdout": 0}, "needs validation text"),
     ({"model": "ngram", "smoothing": "jelinek-mercer", "holdout": 0}, "needs held-out text"),
     ({"task": "tagging", "bptt_tokens": 3}, "bptt_tokens"),

@@ -26,9 +26,14 @@ from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.manifest import CONFIG, Manifest, is_counts, part_folders, read_manifest
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared, read_index
+from rnnlm.storage.manifest import (
+    CONFIG,
+    Manifest,
+    is_counts,
+    is_prepared,
+    part_folders,
+    read_manifest,
+)
 
 # A model that scores lines, or the name of one.
 ScoringModel = LanguageModel | registry.LabelModel | str | Path
@@ -225,7 +230,9 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
         load_counts = satellites.on_use("rnnlm.lm.ngram.counting", "counts_folder:load")
         return load_counts()(folder).read_tokenizer()
     if is_prepared(folder):
-        return prepared_text.load_tokenizer(folder, read_index(folder))
+        from rnnlm.text.prepared import index, prepared_text  # most models need none
+
+        return prepared_text.load_tokenizer(folder, index.read_index(folder))
     library = registry.library_of(os.fspath(name))
     if library:
         return library.tokenizer(folder)

@@ -14,8 +14,8 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, keyword
-from rnnlm.events import never, pieces, tokens_of_a_piece
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.parallel import interruptible_pieces, tokens_of_a_piece
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent
@@ -87,7 +87,7 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, window_tokens(model, model.call_tokens) // rows)
-    for part in pieces(arrays.blocks(last, length)):
+    for part in interruptible_pieces(arrays.blocks(last, length)):
         _, state = model.score(inputs_BT[:, part], inputs_BT[:, 1:][:, part], state)
     return state
 
@@ -117,7 +117,7 @@ def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _join_spans(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     """Join spans that follow one another with a boundary between them: one is faster to read."""
-    if not len(spans):
+    if len(spans) < 2:
         return spans
     begins, ends_before = spans[1:, 0], spans[:-1, 1]
     follows = (begins == ends_before) & (begins > 0)
@@ -133,7 +133,7 @@ def windows(
     step: Step[Result],
     call_tokens: int | None = None,
     initial: Initial | None = None,
-    stop: Callable[[], bool] = never,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
     """Yield (start_B, end_B, the result of `step(inputs_BT, targets_BT, state)`) for each of the
     windows in which all of `spans` are read, side by side: row b has the targets
@@ -149,8 +149,8 @@ def windows(
     most_tokens = window_tokens(model, call_tokens)
     for batch in span_batches(spans, min(most, model.max_rows or most)):
         reading = 0
-        for start_B, end_B in pieces(batch.windows(most_tokens)):
-            if stop():
+        for start_B, end_B in interruptible_pieces(batch.windows(most_tokens)):
+            if stop and stop():
                 return
             rows = len(start_B)
 
@@ -319,7 +319,7 @@ class _HiddenReader:
     def distributions(
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
-        for part in pieces(arrays.blocks(len(rows_M), self.at_once)):
+        for part in interruptible_pieces(arrays.blocks(len(rows_M), self.at_once)):
             rows = arrays.as_array_of(rows_M[part], hidden_BTH)
             times = arrays.as_array_of(times_M[part], hidden_BTH)
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]

@@ -74,9 +74,10 @@ class RecurrentMatrix:
     """The recurrent weights of one gate.
 
     layer: the layer's name, as in :func:`named_layers`. name: the gate's, as in
-    :class:`rnnlm.lm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E,
-    H) or (H, E). is_state_map: whether it takes the state to the state, so that it has eigenvalues
-    and powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal.
+    :class:`rnnlm.lm.neural.layers.steps.CellStep`. values: float64, (H, H); of a Mogrifier's rounds
+    (E, H) or (H, E). is_state_map: whether it takes the state to the state, so that it has
+    eigenvalues and powers. A Mogrifier's rounds have neither, not even where E and H happen to be
+    equal.
     steepest: the largest derivative of the activation that the product goes through, in layers
     without gates.
     """

@@ -22,7 +22,7 @@ from rnnlm.lm.neural.layers.layers import (
     first_state,
     rows_of,
 )
-from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.layers.steps import CellStep
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LayerTrace:
     """
 
     inputs_TBE: Tensor
-    steps: tuple[Step, ...]
+    steps: tuple[CellStep, ...]
 
     @property
     def hidden_TBH(self) -> Tensor:
@@ -112,7 +112,7 @@ def trace_hidden(inputs_TBE: Tensor, outputs: Sequence[Tensor]) -> tuple[LayerTr
     first."""
     traces = []
     for output_TBH in outputs:
-        traces.append(LayerTrace(inputs_TBE, tuple(map(Step, output_TBH.unbind(0)))))
+        traces.append(LayerTrace(inputs_TBE, tuple(map(CellStep, output_TBH.unbind(0)))))
         inputs_TBE = output_TBH
     return tuple(traces)
 

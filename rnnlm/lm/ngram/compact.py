@@ -135,6 +135,9 @@ def tables_of(n: int, arrays: Mapping[str, np.ndarray]) -> tuple[Keys, Values]:
     if f"codebooks_{n}" not in arrays:
         return keys, values
     starts_P = arrays[f"starts_{n}"]
-    if starts_P[-2:].tolist() != [len(keys)] * 2:
-        raise ModelError("the weights are damaged", f"the {n}-grams are cut off", "rebuild it")
+    is_whole = starts_P[-2:].tolist() == [len(keys)] * 2
+    if not is_whole or starts_P[0] or (starts_P[1:] < starts_P[:-1]).any():
+        raise ModelError(
+            "the weights are damaged", f"the {n}-grams are cut off or out of order", "rebuild it"
+        )
     return CompactKeys(keys, starts_P), CodedValues(values, arrays[f"codebooks_{n}"])

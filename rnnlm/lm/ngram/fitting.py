@@ -197,7 +197,13 @@ def _count(
             yield Counted(len(levels), len(step), timer.seconds())
         if stop():
             return None
-    if len(levels) < settings.order:
+
+    # Stupid backoff has a cost for each word of a context, so orders without n-grams count, too.
+    missing = settings.order - len(levels)
+    if missing and settings.smoothing == "stupid":
+        nothing = np.zeros(0, dtype=np.int64)
+        levels += [Level(levels[0].size, nothing.astype(np.uint64), nothing, nothing, 0)] * missing
+    elif missing:
         notice(
             f"the longest line has {plural(len(levels) - 1, 'token')} including its "
             "end, so the model has "

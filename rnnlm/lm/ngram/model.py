@@ -138,7 +138,9 @@ class NgramModel(PickledByOrigin):
                 in the model.
         """
         levels = list(levels)
-        while len(levels) > 1 and not len(levels[-1]) and not levels[-2].logbackoff_M.any():
+        while len(levels) > 1 and not len(levels[-1]):
+            if unseen_context_logprob or levels[-2].logbackoff_M.any():
+                break
             levels.pop()
         keys = [level.keys_M for level in levels[1:]]
         values = [level.values_MK for level in levels]
@@ -250,17 +252,21 @@ class NgramModel(PickledByOrigin):
         for n in range(self.order, 1, -1):
             numbers_R = numbers[n - 2].ravel()[left_R]
             is_found_R = numbers_R >= 0
-            found_at = np.flatnonzero(is_found_R)
-            logprob_T[left_R[found_at]] += self.values[n - 1][numbers_R[found_at], 0]
-            left_R = left_R[np.flatnonzero(~is_found_R)]
+            [found_at] = is_found_R.nonzero()
+            if len(found_at):
+                logprob_T[left_R[found_at]] += self.values[n - 1][numbers_R[found_at], 0]
+                left_R = left_R[~is_found_R]
             logprob_T[left_R] += self._cost(n - 1, contexts[n - 2].ravel()[left_R])
         logprob_T[left_R] += self.values[0][words_BT.ravel()[left_R], 0]
         return logprob_T.reshape(words_BT.shape)
 
     def _cost(self, length: int, contexts: np.ndarray) -> np.ndarray:
         """Return the cost of giving up contexts of that length (nats, float32)."""
-        cost = self.values[length - 1][np.maximum(contexts, 0), -1]
-        cost[contexts < 0] = 0
+        values = self.values[length - 1]
+        cost = np.zeros(contexts.shape, dtype=np.float32)
+        if len(values):
+            cost = values[np.maximum(contexts, 0), -1]
+            cost[contexts < 0] = 0
         if self.unseen_context_logprob:
             cost[contexts == NOWHERE] = self.unseen_context_logprob
         return cost
@@ -435,9 +441,10 @@ class NgramModel(PickledByOrigin):
         or outside stays so."""
         numbers = np.minimum(contexts, NOWHERE)
         # In a text that the model has not seen, few long contexts are known.
-        known_K = np.flatnonzero(contexts >= 0)
-        keys_K = make_keys(contexts.ravel()[known_K], words.ravel()[known_K], self.size)
-        numbers.reshape(-1)[known_K] = find_many(self.keys[n - 2], keys_K)
+        [known_K] = (contexts.ravel() >= 0).nonzero()
+        if len(known_K):
+            keys_K = make_keys(contexts.ravel()[known_K], words.ravel()[known_K], self.size)
+            numbers.reshape(-1)[known_K] = find_many(self.keys[n - 2], keys_K)
         return numbers
 
     def _followers(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -465,6 +472,9 @@ class NgramModel(PickledByOrigin):
         """
         kept_B = np.zeros(len(inputs_BL), dtype=np.int64)
         for length, contexts_B in enumerate(last, start=1):
+            # Contexts that are not in the model change nothing, unless they cost something.
+            if not self.unseen_context_logprob and contexts_B.max() < 0:
+                continue
             cost_B = self._cost(length, contexts_B)
             first_B, after_B = self._range(length + 1, np.maximum(contexts_B, 0))
             is_followed_B = (contexts_B >= 0) & (after_B > first_B)
@@ -494,8 +504,6 @@ def array_shapes(
         # Stored arrays may have any name and shape: the loader compares them with these.
         _, shape = stored.get(f"values_{n}", ("", ()))
         ngrams = shape[0] if shape else tokenizer.size + 1
-        if not ngrams and n < order:
-            raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         width = 2 if n < order else 1
         if settings.get("quantize"):
             _, starts = stored.get(f"starts_{n}", ("", ()))

@@ -140,7 +140,7 @@ def largest_sum_error(model: NgramModel) -> float:
 
 def _sum_error(contexts: BackoffLevel, backing: Backing) -> float:
     sums_H = backing.seen_H + exp64(contexts.logbackoff_M) * backing.unseen_H
-    return float(np.abs(sums_H - 1).max())
+    return float(np.abs(sums_H - 1).max(initial=0.0))
 
 
 class _Stack(LinkedOrders):

@@ -263,7 +263,7 @@ def disorders(model: NgramTables) -> Iterator[str]:
 
 
 def _odd_keys(model: NgramTables, n: int) -> Iterator[str]:
-    unsorted, last_context, last_word = NOWHERE, 0, 0
+    unsorted, last_context, last_word = NOWHERE, -1, 0
     for first, block in _blocks(model.keys[n - 2]):
         at = np.flatnonzero(block[1:] <= block[:-1])
         if len(at) and unsorted == NOWHERE:

@@ -16,10 +16,10 @@ import numpy as np
 
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, TextError, UsageError, keyword
-from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 from rnnlm.scoring.scorer import checked_text
 from rnnlm.text.marks import tell_unknown
@@ -285,7 +285,7 @@ def draw_in_steps(
     chooser = _Chooser(model, starts, settings)
     drawn: list[DrawnText] = []  # a row each
     state, token_B = starts.state, np.zeros(0, dtype=np.int64)
-    for _ in pieces(itertools.count()):
+    for _ in interruptible_pieces(itertools.count()):
         # Texts that have ended leave their rows to the next ones.
         kept = [row for row, text in enumerate(drawn) if not text.is_finished]
         fresh = list(itertools.islice(waiting, rows - len(kept)))

@@ -29,11 +29,11 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.checks import check_class
 from rnnlm.errors import UsageError
-from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores, stepping
 from rnnlm.lm.base.words import WordFinder
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.scoring.generation.drawing import (
     GeneratedText,
     Sample,
@@ -241,7 +241,7 @@ def _read_in_parts(
     """Read one token of each of any number of rows, `at_once` rows in a call. Return the results of
     `summarise` for the distributions after them, (R, ...) each, and the state there."""
     seen, states = [], []
-    for first in pieces(range(0, len(input_R), at_once)):
+    for first in interruptible_pieces(range(0, len(input_R), at_once)):
         rows = np.arange(first, min(first + at_once, len(input_R)))
         state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
         predicted_R1V, after = model.predict(input_R[rows, None], state_of_rows)

@@ -21,6 +21,7 @@ from rnnlm.storage.files.file_types import CHUNK_BYTES, compressed
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.reading import decode_json, read_small
 from rnnlm.storage.files.resuming import ExistingWork, Identity, NextStep, next_step
+from rnnlm.storage.files.workbooks import is_workbook, writer_package
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     check_name,
@@ -43,6 +44,8 @@ def check_file(path: Path, overwrite: bool) -> None:
     """Make sure that a file may be written to `path`, before time goes into it. Raise OutputError
     where something must not be replaced, or nothing can be written into the folder."""
     check_name(path)
+    if is_workbook(path):
+        writer_package()  # which is there
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
     if is_stream(path):

@@ -49,6 +49,13 @@ SAMPLE_BYTES = 1 << 17  # of a file that is not UTF-8, by which its encoding is 
 CUT_OFF = "unexpected end of data"  # Python's message for a character at the end of UTF-8
 SHOWN_BYTES = 40  # of a word in a message
 _WORD = re.compile(rb"[^\s\",;]+")
+# A pair of surrogates, or NUL, as Java and some databases write them.
+_CESU = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]|\xc0\x80")
+_FROM_CESU = (
+    'convert it: python3 -c \'import sys; text = sys.stdin.buffer.read().replace(b"\\xc0\\x80", '
+    'b"").decode("utf-8", "surrogatepass"); sys.stdout.buffer.write(text.encode("utf-16", '
+    '"surrogatepass").decode("utf-16", "replace").encode())\' < FILE > NEW'
+)
 FEW_LINES = 3  # that are not UTF-8: a slip leaves so few; more are a file in another encoding
 
 
@@ -148,6 +155,11 @@ def not_utf8(
     the encoding that the beginning of the file fits."""
     what = f"{_place(data, error.start, source, first_line)}: not UTF-8"
     byte = f"byte 0x{data[error.start]:02x}"
+    if _CESU.match(data, error.start):
+        is_nul = data[error.start] == 0xC0
+        name = "Java's modified UTF-8" if is_nul else "CESU-8"
+        why = "2 bytes for NUL" if is_nul else "6 bytes for a character beyond U+FFFF"
+        return kind(f"{what}, but {name}", f"{byte}: {why}", _FROM_CESU)
 
     # The encoding is recognised by lines around the byte and at the beginning, each taken once.
     before = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1

@@ -43,16 +43,24 @@ READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cel
 _QUOTED = re.compile('"(?:[^"]|"")*+"')
 
 
-def tsv_line(cells: Iterable[str]) -> str:
+def tsv_line(cells: Iterable[object]) -> str:
     """Return a row of `cells` as a line of TSV, with its line end."""
-    return "\t".join(map(quoted, cells)) + "\n"
+    return "\t".join(quoted(cell_text(cell)) for cell in cells) + "\n"
 
 
-def csv_line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[object]) -> str:
     """Return a row of `cells` as a line of CSV, with its line end."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\n").writerow(map(cell_text, cells))
     return text.getvalue()
+
+
+def workbook_line(cells: Iterable[object]) -> str:
+    """Return a row of `cells` as a line of JSON, of which a workbook is made."""
+    return json.dumps(list(cells), default=str) + "\n"
+
+
+LINE_OF = {"tsv": tsv_line, "csv": csv_line, "xlsx": workbook_line}  # which makes a line of cells
 
 
 def quoted(cell: str, delimiter: str = "\t") -> str:
@@ -378,12 +386,37 @@ def parquet_rows(
 def arrow_rows(
     batch: "pyarrow.RecordBatch", errors: str | None = None
 ) -> Iterator[dict[str | None, Any]]:
-    """Yield the rows of some Arrow columns in Python's types. errors: treatment of texts that are
-    not UTF-8, as in :func:`rows`."""
+    """Yield the rows of some Arrow columns in Python's types, with the names of classes. errors:
+    treatment of texts that are not UTF-8, as in :func:`rows`."""
     names = batch.schema.names
     columns = [arrow_values(column, errors) for column in batch.columns]
+
+    # Hugging Face's `datasets` describes the columns of what it writes.
+    features = None
+    described = (batch.schema.metadata or {}).get(b"huggingface", b"")
+    if b"ClassLabel" in described:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            features = json.loads(described)["info"]["features"]
     for values in zip(*columns, strict=True):
-        yield dict(zip(names, values, strict=True))
+        yield with_class_names(dict(zip(names, values, strict=True)), features)
+
+
+def with_class_names(value: Any, feature: Any) -> Any:
+    """Return a value with the names of its classes, for which `datasets` stores numbers (its
+    `ClassLabel`): a negative one means an unknown class. feature: from its `Features.to_dict`."""
+    # Lists have the feature of their items, in several spellings.
+    while isinstance(feature, list) or (feature and {"_type", "feature"} <= feature.keys()):
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    if not feature:
+        return value
+    if isinstance(value, list):
+        return [with_class_names(item, feature) for item in value]
+    if isinstance(value, dict):
+        return {name: with_class_names(item, feature.get(name)) for name, item in value.items()}
+    if feature.get("_type") != "ClassLabel" or not isinstance(value, int):
+        return value
+    names = feature["names"]
+    return names[value] if 0 <= value < len(names) else None
 
 
 def arrow_values(column: "pyarrow.Array", errors: str | None = None) -> list[Any]:

@@ -5,23 +5,14 @@ import sys
 from rnnlm.cli import options, terminal
 from rnnlm.errors import TextError
 
-_ABOUT_INPUT = ("form", "column", "sentence_column", "encoding_errors")
+_OF_INPUT = ("form", "column", "sentence_column", "encoding_errors")
 
 
 def texts_or_file(
     texts: tuple[str, ...], source: str | None, noun: str
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the arguments and the file of --input, of which only one may be given. `-` in place of
-    arguments is the same as `--input -`. noun: what the arguments are called."""
-    if options.is_standard_input(texts):
-        options.refuse_if(source is not None, "- already means standard input: leave out --input.")
-        return (), "-"
-    options.refuse_if(texts and source is not None, f"give either {noun}s or --input, not both.")
-    if texts:
-        options.refuse_given(
-            _ABOUT_INPUT, f"only valid with --input, not for {noun}s given as arguments."
-        )
-    return texts, source
+    """Return the arguments and the file of --input, of which only one may be given."""
+    return options.texts_or_input(texts, source, noun, of_input=_OF_INPUT, standard_input="-")
 
 
 def check_arguments(texts: tuple[str, ...], noun: str, read_as: str, otherwise: str) -> None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import RowText
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-_SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("texts", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @section(
@@ -73,13 +73,13 @@ def command(
     texts, source = texts_or_file(texts, source, "text")
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
-        "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
+        "the name after -o must end in .csv, .tsv, .xlsx or .jsonl; Parquet is not supported.",
     )
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
     options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
-    options.own_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.own_output(output, overwrite, source)
+    options.check_plot(plot, overwrite)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading

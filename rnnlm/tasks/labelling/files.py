@@ -10,11 +10,11 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
+from rnnlm.storage.files.tables import LINE_OF
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
 from rnnlm.tasks.labelling.formats.documents import (
-    LINE_OF,
     PREDICTED,
     RAW,
     REASON,
@@ -180,7 +180,7 @@ def written(
     they were asked for. is_table: whether it is a row of a table, which says why it has none."""
 
     def number(p: float) -> float | str:
-        return round(p, DIGITS) if format == "jsonl" else f"{p:.{DIGITS}f}"
+        return round(p, DIGITS) if format in ("jsonl", "xlsx") else f"{p:.{DIGITS}f}"
 
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}
@@ -328,19 +328,20 @@ def _rows_of_nodes(
 
 def writer(format: str) -> Callable[[Row, bool], str]:
     """Return the function that makes text of a row, with a header if it is the first. format:
-    "tsv", "csv" or "jsonl"."""
+    "tsv", "csv", "xlsx" or "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False) + "\n"
     line = LINE_OF[format]
+    as_text = tuple if format == "xlsx" else (float, tuple)
 
     def write(row: Row, is_first: bool) -> str:
         header = line(map(str, row)) if is_first else ""
         # Numbers that are not ours keep their digits.
-        texts = (
-            cell(value) if name.endswith(PROBABILITY) else tables.cell_text(value)
+        cells = (
+            cell(value) if name.endswith(PROBABILITY) and isinstance(value, as_text) else value
             for name, value in row.items()
         )
-        return header + line(texts)
+        return header + line(cells)
 
     return write
 

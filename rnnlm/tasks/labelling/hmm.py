@@ -161,15 +161,16 @@ def _check(codec: Codec, train: LabelledData) -> None:
 def counted(codec: Codec, train: LabelledData, k: float) -> dict[str, np.ndarray]:
     """Return the weights by name: logarithms of smoothed relative frequencies, for each column
 
-        p(w | y) = (c(w, y) + k) / (c(y) + n(y) + k V),  p(y' | y) = (c(y, y') + k) / (c(y) + k K')
+        p(w | y) = (c(w, y) + k) / (c(y) + n(y) + k V'),  p(y' | y) = (c(y, y') + k) / (c(y) + k K')
 
-    with n(y) the words of label y that occur once in all. They are counted a second time as
-    `<unk>`: a new word has the labels that rare words have (Good 1953). Where there are none, a new
-    word is as likely with one label as with another. What follows a label is one of K' = K + 1
-    things: a label or the end.
+    with V' = V - 1, as no label emits `</s>`, and n(y) the words of label y that occur once in all.
+    They are counted a second time as `<unk>`: a new word has the labels that rare words have (Good
+    1953). Where there are none, a new word is as likely with one label as with another. What
+    follows a label is one of K' = K + 1 things: a label or the end.
     """
     words_W, arrays, tables = train.words_encoded.ids, {}, []
     times_V = np.bincount(words_W, minlength=codec.size)
+    emitted = codec.size - 1
     offsets = train.words_encoded.word_offsets
     for number, (column, labels_W) in enumerate(zip(codec.columns, train.labels, strict=True)):
         labels = len(column.symbols)
@@ -182,8 +183,8 @@ def counted(codec: Codec, train: LabelledData, k: float) -> dict[str, np.ndarray
         if unknown is not None:
             counts_VK[unknown] += counts_VK[times_V == 1].sum(axis=0)
             if not counts_VK[unknown].any():
-                counts_VK[unknown] = counts_VK.sum(axis=0) / codec.size
-        tables.append(np.log(counts_VK + k) - np.log((counts_VK + k).sum(axis=0)))
+                counts_VK[unknown] = counts_VK.sum(axis=0) / emitted
+        tables.append(np.log(counts_VK + k) - np.log(counts_VK.sum(axis=0) + k * emitted))
 
         # Labels after each other, from a place before the first to one behind the last.
         after_XX = np.zeros((labels + 1, labels + 1))

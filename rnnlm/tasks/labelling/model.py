@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.events import never, pieces
+from rnnlm.events import never
 from rnnlm.interface import LanguageModel, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
@@ -24,6 +24,7 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.trained_network import Parts, SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.tasks.labelling import answers, settings as task_settings
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import (
@@ -207,7 +208,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """Yield the features of texts, each a list of words, batch by batch, texts of about the
         same length together. End early if `stop`, called before each batch, returns True."""
         encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
-        for chosen in pieces(by_length(encoded.token_lengths, TOKENS)):
+        for chosen in interruptible_pieces(by_length(encoded.token_lengths, TOKENS)):
             if stop():
                 return
             inputs = batch_tensors(encoded, chosen, self.device)

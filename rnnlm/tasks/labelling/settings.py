@@ -271,12 +271,13 @@ class RecursiveClassifier(BatchNormSettings, ClassificationSettings):
         ),
     ] = "matrix"
     leaf_map: Annotated[
-        bool,
+        bool | None,
         about(
             "map word vectors to the leaves by a linear map of its own; false: only where "
-            "embedding_size and hidden_size differ"
+            "embedding_size and hidden_size differ; none: with composition=matrix, as a tensor "
+            "learns late with a map"
         ),
-    ] = True
+    ] = None
     node_loss: Annotated[
         Literal["all", "root"],
         about("nodes that are learned from: all that have labels, or the root alone"),
@@ -284,7 +285,8 @@ class RecursiveClassifier(BatchNormSettings, ClassificationSettings):
 
     @property
     def maps_leaves(self) -> bool:
-        return self.leaf_map or self.input_width != self.hidden_size
+        is_mapped = self.composition == "matrix" if self.leaf_map is None else self.leaf_map
+        return is_mapped or self.input_width != self.hidden_size
 
 
 @dataclass(frozen=True)

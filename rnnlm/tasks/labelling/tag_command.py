@@ -23,6 +23,7 @@ _SUFFIXES = {
     ".conllu": "conllu",
     ".conll": "columns",
     ".tsv": "tsv",
+    ".xlsx": "xlsx",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
@@ -57,13 +58,14 @@ search_options = section(
 output_options = section(
     "Output",
     options.json_option,
-    options.output_option("File to write: .conllu, .conll, .jsonl, .tsv or .csv. Other suffixes "
-                          "keep the input's format, TSV for Parquet. - is standard output."),
+    options.output_option("File to write: .conllu, .conll, .jsonl, .tsv, .csv or .xlsx. Other "
+                          "suffixes keep the input's format, TSV for Parquet. - is standard "
+                          "output."),
     options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output"]})
 @click.argument("sentences", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @input_options

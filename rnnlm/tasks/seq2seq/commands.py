@@ -86,7 +86,7 @@ output_options = section(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("lines", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @input_options
@@ -108,7 +108,7 @@ def command(
 
     Each input line produces one output line, in the same order; a line without words produces an
     empty one. With --nbest or --num, outputs are rows of a table; --mbr chooses one of them. In -o
-    FILE.csv or .tsv they follow the columns of the input.
+    FILE.csv, .tsv or .xlsx they follow the columns of the input.
 
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
@@ -119,7 +119,7 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
-    from rnnlm.storage.files.tables import csv_line, json_text, tsv_line
+    from rnnlm.storage.files.tables import LINE_OF, json_text
 
     sampling = options.settings_of(SamplingSettings, given) if is_drawn else None
     settings = options.settings_of(DecodingSettings, given)
@@ -128,7 +128,7 @@ def command(
     model = loading.model_for("translate", name, device)
     translator = Translator(model, settings, sampling, given["num"] or 1)
     suffix = output.suffix.lower() if output else ""
-    table_line = {".csv": csv_line, ".tsv": tsv_line}.get(suffix)
+    table_line = LINE_OF.get(suffix.removeprefix("."))
     cells: deque[Mapping[str, Any]] = deque({"text": line} for line in lines)
     if lines:
         check_arguments(
@@ -146,7 +146,7 @@ def command(
         options.put((json_text(line.to_dict()) + "\n" for line in translated), output)
     elif table_line:
         added = [*(_columns(is_drawn)[1:-1] if translator.outputs > 1 else ()), "translation"]
-        rows = _beside_input(translated, cells, added, is_drawn)
+        rows = _beside_input(translated, cells, added, is_drawn, suffix == ".xlsx")
         options.put(map(table_line, rows), output)
     elif translator.outputs == 1:
         options.put((f"{line.text}\n" for line in translated), output)
@@ -179,9 +179,8 @@ def _check_outputs(
 
     if plot:
         outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
-    # Without -o, --overwrite is for the plot.
-    options.own_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.own_output(output, overwrite, source)
+    options.check_plot(plot, overwrite)
 
 
 def _of_file(
@@ -250,16 +249,15 @@ def as_rows(translated: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[
     """Yield a row of TSV for each of several outputs of a source, below a header."""
     yield terminal.tsv_line(_columns(is_drawn))
     for line in translated:
-        yield "".join(map(terminal.tsv_line, _rows(line, is_drawn)))
+        yield "".join(terminal.tsv_line(_shown(row)) for row in _rows(line, is_drawn))
 
 
 def _beside_input(
     translated: "Iterable[TranslatedLine]", cells: "deque[Mapping[str, Any]]",
-    added: list[str], is_drawn: bool,
-) -> Iterator[list[str]]:  # fmt: skip
+    added: list[str], is_drawn: bool, are_exact: bool,
+) -> Iterator[list[object]]:  # fmt: skip
     """Yield a header, and for each output the cells of its source's row with those `added`. cells:
-    of the sources that were read, and have no output yet."""
-    from rnnlm.storage.files.tables import cell_text
+    of the sources that were read, and have no output yet. are_exact: whether numbers stay."""
     from rnnlm.text.named_columns import new_names
 
     for place, line in enumerate(translated):
@@ -267,7 +265,7 @@ def _beside_input(
         if not place:
             yield [*new_names(list(own), added).values(), *added]
         for row in _rows(line, is_drawn):
-            yield [*map(cell_text, own.values()), *row[-len(added) :]]
+            yield [*own.values(), *(row if are_exact else _shown(row))[-len(added) :]]
 
 
 def show(translated: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
@@ -275,7 +273,7 @@ def show(translated: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
     first = 0 if len(translated) > 1 else 1
     columns = _columns(is_drawn)[first:]
     all_rows = itertools.chain.from_iterable(_rows(line, is_drawn) for line in translated)
-    rows = [row[first:] for row in all_rows]
+    rows = [_shown(row)[first:] for row in all_rows]
     terminal.print_table(terminal.Table(columns, rows, right=columns[:-1]))
 
 
@@ -285,15 +283,18 @@ def _columns(is_drawn: bool) -> list[str]:
     return ["line", "rank", "logprob_nats", "score", "text"]
 
 
-def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
-    rows = []
+def _shown(row: Iterable[object]) -> list[str]:
+    return [f"{value:z.{DIGITS}f}" if isinstance(value, float) else str(value) for value in row]
+
+
+def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[object]]:
+    rows: list[list[object]] = []
     for number, hypothesis in enumerate(line.hypotheses, start=1):
         numbers = (
             [hypothesis.logprob_nats] if is_drawn else [hypothesis.logprob_nats, hypothesis.score]
         )
-        shown = [f"{value:z.{DIGITS}f}" for value in numbers]
-        rows.append([str(line.number), str(number), *shown, hypothesis.text])
-    return rows or [[str(line.number), *[""] * (len(_columns(is_drawn)) - 1)]]
+        rows.append([line.number, number, *numbers, hypothesis.text])
+    return rows or [[line.number, *[""] * (len(_columns(is_drawn)) - 1)]]
 
 
 # ---- Options of commands of the core that concern pairs: how they are read and sources decoded.

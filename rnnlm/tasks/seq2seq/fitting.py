@@ -46,7 +46,9 @@ class PairFitting(Fitting[Seq2SeqNetwork, PairTrainingData]):
         self, network: Seq2SeqNetwork, rows: int, precision: str, device: torch.device
     ) -> "tuple[TargetLoss, PairBatches, PairValidation | None]":
         data, codec, seed = self.data, self.data.tokenizer, self.resolved.values["seed"]
-        batches = PairBatches(data.train, codec.target.boundary_id, rows, seed, device, self.ranks)
+        batches = PairBatches(
+            data.train, codec.target.boundary_id, rows, seed, device, self.ranks, self.settings
+        )
         model = Seq2SeqModel(network, codec, precision)
         criterion = self.settings.criterion
         validation = (
@@ -71,18 +73,18 @@ class TargetLoss(ExampleLoss[Seq2SeqModel]):
 
     def __init__(self, model: Seq2SeqModel, settings: Seq2SeqFittingSettings) -> None:
         super().__init__(model)
-        self.label_smoothing, self.own_words = settings.label_smoothing, settings.own_words
+        self.label_smoothing = settings.label_smoothing
         self.uniform_nats = math.log(model.codec.size)
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
-        sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
+        sources_SB, lengths_1B, inputs_TB, targets_TB, *own_1B = tensors
         nats = self.network.loss(
-            sources_SB, lengths_1B[0], inputs_TB, targets_TB, self.label_smoothing, self.own_words
+            sources_SB, lengths_1B[0], inputs_TB, targets_TB, self.label_smoothing, *own_1B
         )
         return Loss(nats, 0.0, ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        return -float(self.reader.score_tensors(*tensors)[0].sum())
+        return -float(self.reader.score_tensors(*tensors[:4])[0].sum())
 
 
 DECODING_PASSES = 4.0  # the time of greedy decoding, in passes over the data

@@ -4,7 +4,7 @@ read sources, score targets.
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,19 +19,22 @@ from rnnlm.lm.base.layer_outputs import LayerInputs, LayerOutputs, LayerReader, 
 from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.trained_network import SavedModel, filled, parts_of, side_by_side
-from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.contracts import Batch
+from rnnlm.lm.neural.training.ranks import SingleProcess
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.common.batches import LengthBatches, on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
 from rnnlm.tasks.seq2seq.network import DecoderState, EncoderMemory, Seq2SeqNetwork, make_network
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import by_length, check_lengths, padded, why_too_long
 
 # ---- Batches of pairs.
 
 
 class PairBatches(LengthBatches):
-    """Batches of pairs, by the length of the target and then of the source. Raises as
+    """Batches of pairs, by the length of the target and then of the source. With `own_words`, the
+    last tensor is own_1B, the chance that an input of the decoder is the network's own. Raises as
     :class:`LengthBatches`."""
 
     # Two lengths have to be alike: of German and English captions 8 % of the sources is then
@@ -45,9 +48,10 @@ class PairBatches(LengthBatches):
         rows: int,
         seed: int,
         device: torch.device,
-        ranks: SingleProcess = SINGLE_PROCESS,
+        ranks: SingleProcess,
+        settings: Seq2SeqFittingSettings,
     ) -> None:
-        self.data, self.boundary_id = data, boundary_id
+        self.data, self.boundary_id, self.settings = data, boundary_id, settings
         source_P, target_P = data.source_lengths, data.target_lengths
         order_P = target_P * (source_P.max(initial=0) + 1) + source_P
         super().__init__(
@@ -62,6 +66,15 @@ class PairBatches(LengthBatches):
 
     def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
         return pair_tensors(self.data, chosen_B, self.boundary_id, self.device)
+
+    def next(self, progress: float = 0.0) -> Batch:
+        batch, chance = super().next(progress), self.settings.own_words
+        if not chance:
+            return batch
+        if self.settings.own_words_schedule == "linear":
+            chance *= min(progress, 1.0)
+        own_1B = torch.full(batch.tensors[1].shape, chance, device=self.device)
+        return replace(batch, tensors=(*batch.tensors, own_1B))
 
 
 def pair_tensors(

@@ -290,17 +290,17 @@ class Seq2SeqNetwork(LayeredNetwork):
         inputs_TB: Tensor,
         targets_TB: Tensor,
         label_smoothing: float = 0.0,
-        own_words: float = 0.0,
+        own_1B: Tensor | None = None,
     ) -> Tensor:
         """Return the training loss in nats: a mean over the targets that are not -1.
 
         label_smoothing: e of (1 - e) nll + e (mean over V of nll) (Szegedy et al. 2016, section 7).
-        own_words: with that chance an input other than the first is the token that the network,
+        own_1B: the chance that an input other than the first is the token that the network,
         without dropout, finds likeliest after the inputs before it (Bengio et al. 2015); no
-        gradient flows through that choice.
+        gradient flows through that choice. None: never.
         """
-        if own_words:
-            inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_words)
+        if own_1B is not None:
+            inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_1B)
         features_TBE, _, _ = self.decode(inputs_TB, *self.encode(sources_SB, lengths_B))
         features_NE = features_TBE.flatten(0, 1)
         targets_N = self.target_words.known(targets_TB).flatten()
@@ -348,11 +348,11 @@ class Seq2SeqNetwork(LayeredNetwork):
         )
 
     def _with_own_words(
-        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float
+        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, own_1B: Tensor
     ) -> Tensor:
         """Replace some of the inputs by the tokens that the network finds likeliest after those
         before them, replaced ones among them."""
-        is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
+        is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < own_1B
         read = [inputs_TB[0]]
         was_training = self.training
         self.eval()

@@ -271,6 +271,14 @@ class Seq2SeqFittingSettings(OptimizationSettings):
             "target's (Bengio et al. 2015)"
         ),
     ] = 0.0
+    own_words_schedule: Annotated[
+        Literal["constant", "linear"],
+        about(
+            "linear: the probability rises over the budget, from 0 to own_words (Bengio et al. "
+            "2015)",
+            extra=needs(own_words=ANY),
+        ),
+    ] = "constant"
     longest: Annotated[
         Count, about("skip training pairs with more tokens than this on either side")
     ] = 250

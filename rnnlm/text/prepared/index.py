@@ -2,7 +2,6 @@
 done."""
 
 import itertools
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,10 @@ from rnnlm.errors import ModelError
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import FileEntry, whole_name, write_facts
+from rnnlm.storage.manifest import INDEX, JOURNAL
 from rnnlm.text.encoding import shifted, smallest
 
 FORMAT_VERSION = 1
-INDEX, JOURNAL = "index.json", "unfinished.json"
 PREPARED_TEXT = "text"  # how a folder begins that is made for one run, among its temporary files
 LARGEST_INDEX = 64 << 20
 SHARD = re.compile(r"shard-\d{5,}\.safetensors")
@@ -97,11 +96,6 @@ class PreparedIndex:
 def is_ours(name: str) -> bool:
     """Return whether a file of that name belongs to a prepared text, or will."""
     return bool(OURS.fullmatch(whole_name(name)))
-
-
-def is_prepared(folder: str | Path) -> bool:
-    """Return whether there is a prepared text, finished or not."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in (INDEX, JOURNAL))
 
 
 def index_name(folder: Path) -> str:

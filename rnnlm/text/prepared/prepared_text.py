@@ -17,6 +17,7 @@ from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import tensors
+from rnnlm.storage.manifest import JOURNAL
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import (
     LINE_COUNTS,
@@ -32,7 +33,6 @@ from rnnlm.text.encoding import (
 )
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
-    JOURNAL,
     EncodedLines,
     PreparedIndex,
     check,

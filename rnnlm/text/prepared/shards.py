@@ -26,6 +26,7 @@ from rnnlm.storage.files.folder import foreign_names, remove_files
 from rnnlm.storage.files.reading import STANDARD_INPUT, is_pipe
 from rnnlm.storage.files.resuming import WAYS_OUT, ExistingWork
 from rnnlm.storage.files.writing import FileEntry, digest, replace_file, sha256, writing
+from rnnlm.storage.manifest import INDEX, JOURNAL, is_prepared
 from rnnlm.text.encoding import LinesHash, encode_block
 from rnnlm.text.lines import (
     Block,
@@ -39,8 +40,6 @@ from rnnlm.text.lines import (
     unwrapped,
 )
 from rnnlm.text.prepared.index import (
-    INDEX,
-    JOURNAL,
     EncodedLines,
     PreparedIndex,
     Shard,
@@ -49,7 +48,6 @@ from rnnlm.text.prepared.index import (
     files_of,
     index_name,
     is_ours,
-    is_prepared,
     joined,
     read_index,
     shard_name,

@@ -15,7 +15,7 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.lines import Block, TextSettings, as_bytes, whole_lines
-from rnnlm.text.marks import tell_glued_in, tell_unspaced_words, tell_wrapped, watch_forms
+from rnnlm.text.marks import BETWEEN, tell_form, tell_glued_in, tell_unspaced_words, watch_forms
 from rnnlm.text.prepared.shards import (
     Position,
     RawPiece,
@@ -96,7 +96,6 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
 
 
 LOOKED_AT = 1 << 18  # bytes of a text that show whether it is raw, or wrapped
-BETWEEN = " "  # a blank line that no text has in this form
 
 
 def lines_looked_at(
@@ -118,7 +117,7 @@ def lines_looked_at(
     most = LOOKED_AT if how == "all" else LOOKED_AT // min(len(stretches), 16)
     lines: list[str] = []
     for whole in stretches:
-        records = [whole.decode("utf-8", "replace")] if isinstance(whole, bytes) else whole
+        records = [whole.decode("utf-8-sig", "replace")] if isinstance(whole, bytes) else whole
         text = "\n".join(records)
         lines += [*text[:most].removesuffix("\n").split("\n"), BETWEEN]
     return lines
@@ -128,10 +127,9 @@ def judged(
     lines: Sequence[str], text: TextSettings, tokenizer: Tokenizer | TokenizerSettings, name: str
 ) -> Tokenizer | TokenizerSettings:
     """Return the tokenizer of a text, or the settings of a new one as some lines of the text decide
-    them. Notices tell of wrapped lines, of words that blanks do not separate, and of words that the
-    tokenizer of that name knows without their marks alone."""
-    if not text.unwrap:
-        tell_wrapped(lines)
+    them. Notices tell of lines that are no sentences, of words that blanks do not separate, and of
+    words that the tokenizer of that name knows without their marks alone."""
+    tell_form(lines, text.unwrap)
     if isinstance(tokenizer, TokenizerSettings):
         tell_unspaced_words(lines, tokenizer.tokenizer)
         return tokenizers.decided(tokenizer, lines)

@@ -447,7 +447,7 @@ class VocabularyTokenizer:
     def literal_unk(self) -> str:
         return self.settings.literal_unk
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         names = ("tokenizer", "lowercase", *self.relevant)
         shaping = [f"{name}={getattr(self.settings, name)}" for name in names]

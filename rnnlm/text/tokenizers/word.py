@@ -329,13 +329,13 @@ class WordTokenizer(VocabularyTokenizer):
         is_unseen_W = ids_W < 0
         unseen = list(itertools.compress(words, is_unseen_W))
         ids_W[is_unseen_W] = self._unseen_ids(unseen)
-        oov = np.flatnonzero(is_unseen_W[numbers])
+        [oov] = is_unseen_W[numbers].nonzero()
         encoded = cut_into_lines(ids_W[numbers], self.boundary_id, lines, oov)
 
         def unknown_words() -> list[str]:
             return [words[number].decode("utf-8") for number in numbers[oov].tolist()]
 
-        return replace(encoded, unseen=hashes_of(unseen), unknown_words=unknown_words)
+        return Encoded(encoded.ids, encoded.offsets, oov, hashes_of(unseen), unknown_words)
 
     def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
         """Return the ids of words, int32; -1 for those that are not in the vocabulary."""

@@ -45,7 +45,7 @@ text_options = section(
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"quantiles": ["reference"]})
 @click.argument("shards", nargs=-1, required=True, metavar="INPUT...")
 @section(
     "Run",
@@ -61,6 +61,9 @@ text_options = section(
     several_models_option("Model folder, or a name in ./checkpoints; or NAME=MODEL for each "
                           f"language. {DEFAULT_MODEL}"),
     options_of(FilterSettings, "min_perplexity", "max_perplexity"),
+    click.option("--against", metavar="MODEL",
+                 help="A general model: select by the difference of the bits of -m and this one."),
+    options_of(FilterSettings, "max_difference"),
     click.option("--reference", multiple=True, metavar="TEXT",
                  help="Sort into head, middle and tail by quantiles of the perplexities of this "
                       "text; may be repeated."),
@@ -75,12 +78,14 @@ text_options = section(
 @section(
     "Added columns",
     options_of(FilterSettings, "perplexity_column", "bucket_column", "language_column"),
-)
+    rare=True,
+)  # fmt: skip
 @section("Output", json_option)
 def command(
     shards: tuple[str, ...],
     output: Path,
     model_names: tuple[str, ...],
+    against: str | None,
     reference: tuple[str, ...],
     overwrite: bool,
     workers: int | None,
@@ -99,6 +104,7 @@ def command(
     rnnlm filter web/*.jsonl.gz -o good -m my-5gram --max-perplexity 500
     rnnlm filter web/*.parquet -o sorted -m my-5gram --reference good.txt
     rnnlm filter web/*.jsonl -o by-language -m en=english -m de=german
+    rnnlm filter web/*.jsonl -o legal -m law --against all --max-difference 0
 
     INPUT: JSON Lines or Parquet files with one document per row, or plain text with one document
     per line. With --blank-lines documents, blank lines separate the documents of plain text. Files
@@ -118,7 +124,6 @@ def command(
     """
     from rnnlm.tools.filtering.run import FilterFinished, FilterRequest, run
 
-    refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
     text = {
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",
@@ -130,6 +135,7 @@ def command(
         output=output,
         models=_models(model_names or chosen_models((), "text")),
         settings=settings_of(FilterSettings, given),
+        against=against,
         column=column,
         text=settings_of(TextSettings, text),
         reference=reference,
@@ -230,6 +236,8 @@ def _show(result: "FilterFinished") -> None:
     if result.cutoffs is not None and result.reference_documents is not None:
         low, high = result.cutoffs
         terminal.say(f"to reuse these limits: --cutoffs {low:.6g},{high:.6g}")
+    if result.difference_unit is not None:
+        terminal.say(f"differences: in bits per {result.difference_unit}")
     if result.shards_before == result.shards:
         return
     files = terminal.plural(result.shards, "file")

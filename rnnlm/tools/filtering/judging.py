@@ -3,6 +3,10 @@
 A document is read as `rnnlm eval --blank-lines documents` reads it: all its lines, each with its
 `</s>`, from the initial state. Lines without words are skipped. Its perplexity is the perplexity of
 its tokens, of the model's own kind: words, pieces, characters.
+
+With a general model, documents are chosen by the difference of two cross-entropies, that of the
+model (of the wanted domain) minus that of the general one: Moore & Lewis (2010), "Intelligent
+Selection of Language Model Training Data".
 """
 
 import functools
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import span_scoring
 from rnnlm.text.encoding import words_between_newlines
@@ -63,6 +67,12 @@ class Documents:
         """Return how many words each document holds."""
         return sums_between(words_between_newlines(self.data), self.starts_D)
 
+    def bytes_D(self) -> np.ndarray:
+        """Return how many bytes of UTF-8 each document has, newlines included."""
+        newlines_L = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
+        starts_L = np.append(0, newlines_L + 1)
+        return np.diff(starts_L[self.starts_D])
+
 
 def lines_of_text(text: str, special_symbols: SpecialSymbols, where: str) -> list[str]:
     """Return the lines of a text that have words, as models read them. A line ends at a newline
@@ -94,15 +104,18 @@ def sums_between(values_N: np.ndarray, starts_D: np.ndarray) -> np.ndarray:
 class Verdicts:
     """The verdicts on D documents. group_D: their groups, by number in the rule's groups; one
     beyond these is outside the thresholds, two beyond is empty. perplexity_D: infinite where a
-    token has probability zero, NaN where there is none."""
+    token has probability zero, NaN where there is none. difference_D: bits per token or byte under
+    the model minus those under the general one; None if there is no such model."""
 
     group_D: np.ndarray
     perplexity_D: np.ndarray
     words_D: np.ndarray
+    difference_D: np.ndarray | None = None
 
 
 class Judge:
-    """One model, or one for each language, and the rule by which documents are sorted."""
+    """One model, alone or with a general one, or one for each language, and the rule by which
+    documents are sorted."""
 
     def __init__(self, models: Mapping[str, LanguageModel], rule: FilterRule) -> None:
         self.models = dict(models)
@@ -112,7 +125,9 @@ class Judge:
 
     def __call__(self, documents: Documents) -> Verdicts:
         """Sort documents into groups."""
-        spelled = bool(self.rule.languages)
+        difference_D = None
+        unit = difference_unit(self.models, self.rule)
+        spelled = bool(self.rule.languages) or unit == "byte"
         scored = [document_scores(model, documents, spelled) for model in self.models.values()]
         if self.rule.languages:
             # The number of each document's language, and its perplexity under that model.
@@ -128,12 +143,21 @@ class Judge:
             is_sure_D = probability_D >= self.rule.min_probability
             group_D[~is_sure_D | self._is_beyond(perplexity_D)] = len(self.rule.languages)
         else:
-            ((logprob_D, tokens_D),) = scored
+            logprob_D, tokens_D = scored[0]
             perplexity_D = perplexities(logprob_D, tokens_D)
             group_D = np.searchsorted(self.rule.cutoffs, perplexity_D, side="right")
-            group_D[self._is_beyond(perplexity_D)] = len(self.rule.groups)
+            is_beyond_D = self._is_beyond(perplexity_D)
+
+            # A document that is impossible under both models is as if beyond the limit.
+            if self.rule.max_difference is not None:
+                units_D = tokens_D if unit == "token" else documents.bytes_D()
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    nats_D = scored[1][0] - logprob_D
+                    difference_D = nats_D / units_D / math.log(2)
+                is_beyond_D |= ~(difference_D <= self.rule.max_difference)
+            group_D[is_beyond_D] = len(self.rule.groups)
         group_D[np.isnan(perplexity_D)] = len(self.rule.groups) + 1
-        return Verdicts(group_D, perplexity_D, documents.words_D())
+        return Verdicts(group_D, perplexity_D, documents.words_D(), difference_D)
 
     def _is_beyond(self, perplexity_D: np.ndarray) -> np.ndarray:
         """Return which perplexities lie beyond the thresholds."""
@@ -168,6 +192,25 @@ def document_scores(
     if spelled and model.tokenizer.name == "char":
         logprob_N[encoded.oov] -= math.log(CHARACTERS - model.tokenizer.size)
     return sums_between(logprob_N, starts_D), np.diff(starts_D).astype(np.float64)
+
+
+def difference_unit(
+    models: Mapping[str, LanguageModel], rule: FilterRule, tell: bool = False
+) -> str | None:
+    """Return what the bits of a model and the general one are compared per: "token" if both have
+    the same tokens, else "byte"; None if there is no general model. tell: send a notice where
+    unknown words make the comparison unfair."""
+    if rule.max_difference is None:
+        return None
+    own, general = (model.tokenizer for model in models.values())
+    if own.fingerprint == general.fingerprint:
+        return "token"
+    if tell and "word" in (own.name, general.name):
+        notice(
+            "the two models know different words, and unknown ones cost little: the model that "
+            "knows fewer is favoured; train both with the same words (rnnlm train --vocab FILE)"
+        )
+    return "byte"
 
 
 def check_languages(models: Mapping[str, LanguageModel]) -> None:

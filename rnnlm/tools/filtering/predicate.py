@@ -10,8 +10,8 @@ from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.storage.files.tables import is_gap
-from rnnlm.tools.filtering.judging import Documents, Judge, Verdicts
-from rnnlm.tools.filtering.settings import FilterRule, FilterSettings, rule_of
+from rnnlm.tools.filtering.judging import Documents, Judge, Verdicts, difference_unit
+from rnnlm.tools.filtering.settings import AGAINST, FilterRule, FilterSettings, rule_of
 from rnnlm.tools.filtering.shards import added_columns
 
 Row = Mapping[str, object]
@@ -105,6 +105,8 @@ def filter(
     column: str = "text",
     min_perplexity: float | None = None,
     max_perplexity: float | None = None,
+    against: LanguageModel | str | Path | None = None,
+    max_difference: float | None = None,
     cutoffs: tuple[float, float] | None = None,
     min_probability: float = 0.5,
     keep: Sequence[str] | str | None = None,
@@ -125,6 +127,9 @@ def filter(
         column: Column of the text.
         min_perplexity: Drop rows below this perplexity, or assign them to no language.
         max_perplexity: Drop rows above this perplexity, or assign them to no language.
+        against: A general model. None: there is none.
+        max_difference: Drop rows whose bits per token (per byte if the tokenizers differ) exceed
+            those of the general model by more (Moore & Lewis 2010).
         cutoffs: Perplexities at which the buckets head and middle end.
         min_probability: Assign a row to no language if the likeliest one has a lower probability.
         keep: Buckets (head, middle, tail) or languages ("none" is one). None: all buckets, or all
@@ -148,12 +153,16 @@ def filter(
         min_perplexity=min_perplexity,
         max_perplexity=max_perplexity,
         min_probability=min_probability,
+        max_difference=max_difference,
         keep=None if keep is None else tuple(keep),
         perplexity_column=perplexity_column,
         bucket_column=bucket_column,
         language_column=language_column,
     )
-    rule = rule_of(settings, languages, cutoffs is not None)
+    rule = rule_of(settings, languages, cutoffs is not None, against is not None)
+    if against is not None:
+        models[AGAINST] = against
     loaded = {label: language_model_of(model) for label, model in models.items()}
     Judge(loaded, rule)  # which checks that they fit
+    difference_unit(loaded, rule, tell=True)
     return TextFilter(loaded, rule, column, perplexity_column)

@@ -42,8 +42,15 @@ from rnnlm.tools.filtering.journal import (
     is_plain,
     read_state,
 )
-from rnnlm.tools.filtering.judging import check_languages
-from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
+from rnnlm.tools.filtering.judging import check_languages, difference_unit
+from rnnlm.tools.filtering.settings import (
+    AGAINST,
+    DIFFERENCE,
+    EMPTY,
+    OUTSIDE,
+    FilterSettings,
+    rule_of,
+)
 from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 from rnnlm.tools.filtering.work import FilterSetup, reference_perplexities, try_shard
 
@@ -60,16 +67,17 @@ MOST_WORKERS = 1024
 class FilterRequest:
     """A request and its settings.
 
-    shards: names and globs of files. models: by language; one model has the name "". reference: a
-    text whose perplexities give the borders of buckets. workers: how many processors to use, in
-    processes with a shard each, or in threads where there are fewer shards; None: all, or one
-    process where the model is a network.
+    shards: names and globs of files. models: by language; one model has the name "". against: the
+    general model. reference: a text whose perplexities give the borders of buckets. workers: how
+    many processors to use, in processes with a shard each, or in threads where there are fewer
+    shards; None: all, or one process where the model is a network.
     """
 
     shards: tuple[str, ...]
     output: Path
     models: Mapping[str, str]
     settings: FilterSettings = FilterSettings()
+    against: str | None = None
     column: str | None = None
     text: TextSettings = TextSettings(special_symbols="replace")
     reference: tuple[str, ...] = ()
@@ -82,7 +90,7 @@ class FilterRequest:
 class FilterJob:
     """A request with its files and models found. shards: paths, by the names of their results.
     signatures: signatures of the shards, by the same names. references: paths. identity: facts that
-    must be the same for the work to be resumed."""
+    must be the same for the work to be resumed. difference_unit: what differences are bits per."""
 
     request: FilterRequest
     shards: dict[str, str]
@@ -93,6 +101,7 @@ class FilterJob:
     reads_in_threads: bool
     identity: dict[str, str]
     has_buckets: bool  # whether documents are sorted by borders of perplexity
+    difference_unit: str | None
 
 
 def resolve_request(request: FilterRequest) -> FilterJob:
@@ -103,7 +112,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     settings = request.settings
     languages = tuple(label for label in request.models if label)
     has_buckets = bool(references) or settings.cutoffs is not None
-    rule = rule_of(settings, languages, has_buckets)
+    rule = rule_of(settings, languages, has_buckets, request.against is not None)
 
     for label in languages:
         if not is_plain(label):
@@ -113,7 +122,10 @@ def resolve_request(request: FilterRequest) -> FilterJob:
 
     # Models: they are loaded here, so that a wrong one is an error before any work.
     loaded, named = {}, []
-    for label, name in request.models.items():
+    names = dict(request.models)
+    if request.against is not None:
+        names[AGAINST] = request.against
+    for label, name in names.items():
         loaded[label] = loading.language_model_of(name, request.device)
         named.append(loading.NamedModel.of(label, name, loaded[label]))
     if languages:
@@ -122,11 +134,11 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     workers = request.workers or (processors() if reads_in_threads else 1)
 
     # How shards are read, which is known before any of them is.
-    if rule.column == settings.perplexity_column:
-        raise SettingsError(
-            f"two columns are called {rule.column!r}", hint="choose different names"
-        )
-    added = tuple(filter(None, (settings.perplexity_column, rule.column)))
+    difference_column = DIFFERENCE if request.against else None
+    added = tuple(filter(None, (settings.perplexity_column, difference_column, rule.column)))
+    for column in added:
+        if added.count(column) > 1:
+            raise SettingsError(f"two columns are called {column!r}", hint="choose different names")
     reading = ShardReadSettings(request.column, request.text, added)
     for source in (*shards.values(), *references):
         open_shard(source, reading)
@@ -147,6 +159,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
             text_signatures(references, "reference"),
         ),
         has_buckets=has_buckets,
+        difference_unit=difference_unit(loaded, rule, tell=True),
     )
 
 
@@ -241,7 +254,8 @@ class DocumentGroup:
 class FilterFinished:
     """All shards are finished but the ones that `failed`. shards_before: how many were finished
     before this run, which `text_bytes` and `seconds` do not count. cutoffs: the borders between
-    buckets; reference_documents: of how many documents they are quantiles."""
+    buckets; reference_documents: of how many documents they are quantiles. difference_unit: "token"
+    or "byte", what differences are bits per; None: there is no general model."""
 
     output: str
     shards: int
@@ -250,6 +264,7 @@ class FilterFinished:
     words: int
     cutoffs: tuple[float, float] | None
     reference_documents: int | None
+    difference_unit: str | None
     groups: tuple[DocumentGroup, ...]
     text_bytes: int
     seconds: float
@@ -554,6 +569,7 @@ def _filtered(
         words=words.total(),
         cutoffs=borders.cutoffs if borders else None,
         reference_documents=borders.documents if borders and job.references else None,
+        difference_unit=job.difference_unit,
         groups=tuple(groups),
         text_bytes=text_bytes,
         seconds=seconds,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rnnlm.config import NonNegative, ValidatedSettings, about
-from rnnlm.errors import SettingsError, UsageError, keyword, nearest
+from rnnlm.errors import SettingsError, UsageError, joined_message, keyword, nearest
 
 BUCKETS = ("head", "middle", "tail")
 KEPT = "kept"  # the one group of a filter by thresholds alone
+AGAINST = "against"  # the label of the general model, and its option
+DIFFERENCE = "difference"  # the column for it
 NONE = "none"  # the group of documents in none of the languages
 # groups that are never written: beyond a threshold, without words
 OUTSIDE, EMPTY = "outside", "empty"
@@ -25,8 +27,10 @@ class FilterSettings(ValidatedSettings):
     instead of a reference. A document is in the head below the first border, in the middle below
     the second, else in the tail. min_perplexity, max_perplexity: a document beyond them is dropped,
     or in none of the languages. min_probability: a document whose likeliest language is less
-    probable is in none. keep: the buckets or languages that are written; None: all. The columns are
-    added to tables.
+    probable is in none. max_difference: a document is dropped if its cross-entropy under the model,
+    in bits per token or byte, exceeds that under a general model by more (Moore & Lewis 2010,
+    "Intelligent Selection of Language Model Training Data"). keep: the buckets or languages that
+    are written; None: all. The columns are added to tables.
     """
 
     quantiles: Annotated[
@@ -55,6 +59,13 @@ class FilterSettings(ValidatedSettings):
             le=1,
         ),
     ] = 0.5
+    max_difference: Annotated[
+        float | None,
+        about(
+            "with a general model: drop documents whose bits per token (per byte if the tokenizers "
+            "differ) exceed those of that model by more"
+        ),
+    ] = None
     keep: Annotated[tuple[str, ...] | None, about("buckets or languages to write; none: all")] = (
         None
     )
@@ -121,6 +132,7 @@ class FilterRule:
     groups: groups that documents are sorted into. kept: groups that are written. column: the value
     that marks a document's group in a table; None: there is one group. cutoffs: the borders between
     groups of perplexity. languages: groups are languages, the last one is none of them.
+    max_difference: None: there is no general model to compare with.
     """
 
     groups: tuple[str, ...]
@@ -131,6 +143,7 @@ class FilterRule:
     min_perplexity: float = 0.0
     max_perplexity: float = float("inf")
     min_probability: float = 0.0
+    max_difference: float | None = None
 
     @property
     def layout(self) -> OutputLayout:
@@ -139,22 +152,27 @@ class FilterRule:
 
 
 def rule_of(
-    settings: FilterSettings, languages: tuple[str, ...] = (), has_buckets: bool = False
-) -> FilterRule:
+    settings: FilterSettings, languages: tuple[str, ...] = (), has_buckets: bool = False,
+    is_against: bool = False,
+) -> FilterRule:  # fmt: skip
     """Return the rule of these settings; refuse a request that contradicts itself.
 
     languages: names of the models, if there are several. has_buckets: whether there are buckets;
-    their cutoffs may not be known yet.
+    their cutoffs may not be known yet. is_against: whether there is a general model.
     """
-    names = ("min_perplexity", "max_perplexity")
+    if is_against != (settings.max_difference is not None):
+        raise UsageError(
+            keyword(AGAINST) + " and " + keyword("max_difference") + " need each other"
+        )
+    names = ("min_perplexity", "max_perplexity", "max_difference")
     values: dict[str, Any] = {name: getattr(settings, name) for name in names}
     limits = {name: value for name, value in values.items() if value is not None}
 
     # By language: each document has the group of its language, or of none.
     if languages:
-        if has_buckets:
+        if has_buckets or is_against:
             raise UsageError(
-                "buckets are for one model",
+                ("a general model is" if is_against else "buckets are") + " for one model",
                 "several models are for telling languages apart",
                 "filter by language first, then each language by its own model",
             )
@@ -192,16 +210,11 @@ def rule_of(
             "leave it out, or give a reference or several models",
         )
     if not limits:
+        ways = ("max_perplexity", "min_perplexity", "reference", "cutoffs", AGAINST)
         raise UsageError(
             "nothing says which documents to keep",
             hint="give "
-            + keyword("max_perplexity")
-            + ", "
-            + keyword("min_perplexity")
-            + ", "
-            + keyword("reference")
-            + ", "
-            + keyword("cutoffs")
+            + joined_message(", ", map(keyword, ways))
             + ", or a model for each language",
         )
     return FilterRule((KEPT,), (KEPT,), **limits)

@@ -28,7 +28,7 @@ from rnnlm.text.lines import WORD_SPACE, TextSettings, as_bytes, lines_of, unwra
 from rnnlm.text.named_columns import new_names, no_column, text_column, text_or_none
 from rnnlm.text.sources import in_lists
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
-from rnnlm.tools.filtering.settings import FilterRule
+from rnnlm.tools.filtering.settings import DIFFERENCE, FilterRule
 
 if TYPE_CHECKING:
     import pyarrow
@@ -470,20 +470,23 @@ DIGITS = 6
 
 
 def added_columns(verdicts: Verdicts, rule: FilterRule, perplexity_column: str) -> Columns:
-    """Return the columns that are added to tables: the perplexities, and the groups where the rule
-    has several."""
-    perplexity_D = shown_perplexities(verdicts.perplexity_D)
-    if rule.column is None:
-        return {perplexity_column: perplexity_D}
-    names = [*rule.groups, None, None]  # None: outside, or empty
-    group_D = [names[group] for group in verdicts.group_D.tolist()]
-    return {perplexity_column: perplexity_D, rule.column: group_D}
+    """Return the columns that are added to tables: the perplexities, the differences if there are
+    any, and the groups where the rule has several."""
+    columns: dict[str, Sequence[float | str | None]] = {
+        perplexity_column: shown_numbers(verdicts.perplexity_D)
+    }
+    if verdicts.difference_D is not None:
+        columns[DIFFERENCE] = shown_numbers(verdicts.difference_D)
+    if rule.column is not None:
+        names = [*rule.groups, None, None]  # None: outside, or empty
+        columns[rule.column] = [names[group] for group in verdicts.group_D.tolist()]
+    return columns
 
 
-def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:
-    """Return perplexities to six digits, as columns of tables have them; None where there is none
-    or it is infinite, which JSON cannot say."""
+def shown_numbers(values_D: np.ndarray) -> list[float | None]:
+    """Return numbers to six digits, as columns of tables have them; None where there is none or it
+    is infinite, which JSON cannot say."""
     return [
         float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-        for value in perplexity_D.tolist()
+        for value in values_D.tolist()
     ]

@@ -132,7 +132,7 @@ def _unfinished(path: Path) -> Iterator[BinaryIO]:
 def reference_perplexities(work: FilterSetup, source: str, target: str) -> str:
     """Write the perplexities of a reference's documents, as float64, to a file of a new name beside
     `target`. Return its name."""
-    ((_, model),) = _models(work).items()
+    model, *_ = _models(work).values()  # not the general one
 
     def known_perplexities(documents: Documents) -> np.ndarray:
         perplexity_D = perplexities(*document_scores(model, documents))

@@ -179,7 +179,7 @@ def _as_json(content: dict[str, Any]) -> bytes:
 # A tokenizer.json rewrites a text step by step, finds special symbols in it, cuts it, and looks the
 # pieces up. `tokenizers` rewrites `</s>`, too, and shows the result, so no step may change it.
 
-Step = dict[str, Any]  # of a tokenizer.json
+Part = dict[str, Any]  # of a tokenizer.json
 
 PADDING = "<pad>"
 # Stand for something else while a text is rewritten. Unicode has set these code points aside for
@@ -202,7 +202,7 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
         import tokenizers
 
         # Add padding, unless the other model has some.
-        content: Step = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
+        content: Part = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
         content["model"].pop("dropout", None)
         theirs = tokenizers.Tokenizer.from_str(json.dumps(content))
         theirs.add_special_tokens([PADDING])
@@ -261,28 +261,28 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
     return {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}, padding_id
 
 
-def _special(symbol: str, id: int, normalized: bool) -> Step:
+def _special(symbol: str, id: int, normalized: bool) -> Part:
     """Return a special symbol. normalized: it is found in the text as rewritten."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
     return {"id": id, "content": symbol, **flags, "normalized": normalized, "special": True}
 
 
-def _json(value: Step) -> bytes:
+def _json(value: Part) -> bytes:
     return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 # ---- The steps that rewrite a text, in our order.
 
 
-def _replace(pattern: str, content: str) -> Step:
+def _replace(pattern: str, content: str) -> Part:
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
 
 
-def _replace_text(old: str, new: str) -> Step:
+def _replace_text(old: str, new: str) -> Part:
     return {"type": "Replace", "pattern": {"String": old}, "content": new}
 
 
-def _steps(settings: TokenizerSettings) -> list[Step]:
+def _steps(settings: TokenizerSettings) -> list[Part]:
     """Return the steps that rewrite a text."""
     steps = [
         _replace(rf"\A(?:{_BLANK}*\n)+(?:{_BLANK}*\z)?", ""),
@@ -299,7 +299,7 @@ def _steps(settings: TokenizerSettings) -> list[Step]:
     return steps
 
 
-def _form_steps(forms: str) -> list[Step]:
+def _form_steps(forms: str) -> list[Part]:
     """Return the steps of `normalise`; steps that depend on each other are in its order."""
     steps = []
     if "spaces" in forms:
@@ -320,7 +320,7 @@ def _form_steps(forms: str) -> list[Step]:
     return steps
 
 
-def _removal_steps() -> list[Step]:
+def _removal_steps() -> list[Part]:
     """Return the steps that remove punctuation from a text whose words are split on spaces."""
     other = rf"[^ \t\r\x00{_BOUNDARY_MARK}]"
     return [
@@ -369,23 +369,23 @@ def _class(characters: Iterable[str]) -> str:
 # ---- The differences between our tokenizers: how a text is cut, looked up, and joined again.
 
 
-def _split(pattern: str, behavior: str) -> Step:
+def _split(pattern: str, behavior: str) -> Part:
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": False}
 
 
-def _sequence(kind: str, steps: list[Step]) -> Step:
+def _sequence(kind: str, steps: list[Part]) -> Part:
     return {"type": "Sequence", kind: steps}
 
 
-def _word_level(symbols: Sequence[str]) -> Step:
+def _word_level(symbols: Sequence[str]) -> Part:
     ids = {symbol: id for id, symbol in enumerate(symbols)}
     return {"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN}
 
 
-def _word_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+def _word_parts(tokenizer: VocabularyTokenizer) -> dict[str, Part]:
     steps = _steps(tokenizer.settings)
     cuts = [_split(f"{_BLANK}+", "Removed")]
-    joins: list[Step] = [{"type": "WordPiece", "prefix": "\n", "cleanup": False}]  # adds spaces
+    joins: list[Part] = [{"type": "WordPiece", "prefix": "\n", "cleanup": False}]  # adds spaces
     if tokenizer.settings.split_punctuation:
         cuts.append(_split(f"{UNKNOWN}|{_marks()}|{_outer_apostrophes()}", "Isolated"))
         joins += _join_steps()
@@ -397,7 +397,7 @@ def _word_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     }
 
 
-def _join_steps() -> list[Step]:
+def _join_steps() -> list[Part]:
     """Return the steps that join words and marks as a person would print them."""
     return [
         {"type": "Fuse"},
@@ -412,7 +412,7 @@ def _join_steps() -> list[Step]:
     ]
 
 
-def _char_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+def _char_parts(tokenizer: VocabularyTokenizer) -> dict[str, Part]:
     symbol = f"{UNKNOWN}|" if tokenizer.literal_unk == "symbol" else ""
     return {
         "normalizer": _sequence("normalizers", _steps(tokenizer.settings)),
@@ -422,7 +422,7 @@ def _char_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     }
 
 
-def _byte_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+def _byte_parts(tokenizer: VocabularyTokenizer) -> dict[str, Part]:
     letters = {byte: letter for letter, byte in byte_of_letter().items()}
     symbols = [BOUNDARY, *(letters[byte] for byte in range(256))]
     in_letters = {
@@ -436,7 +436,7 @@ def _byte_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     }
 
 
-def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Part]:
     import sentencepiece
 
     # A space is a space here, since U+2581 in a text is spelled in bytes.
@@ -454,7 +454,7 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
 
     # The likeliest pieces, or pairs joined by their scores; bytes for characters that no piece has.
     if tokenizer.settings.sentencepiece_model == "unigram":
-        model: Step = {
+        model: Part = {
             "type": "Unigram",
             "unk_id": tokenizer.unk_id,
             "vocab": list(zip(pieces, scores, strict=True)),
@@ -479,7 +479,7 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
             "byte_fallback": True,
             "ignore_merges": True,  # finds <unk>
         }
-    joins: list[Step] = [
+    joins: list[Part] = [
         {"type": "ByteFallback"},
         {"type": "Fuse"},
         {"type": "Strip", "content": " ", "start": 1, "stop": 0},

@@ -30,9 +30,9 @@ import numpy as np
 import torch
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.events import pieces
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.lm.neural.trained_network import SavedModel
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 
 # Of windows that are read side by side: on a CPU more of them leave its caches.
@@ -228,7 +228,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
         """Read the windows, windows of about the same length side by side. Yield where the logits
         of their new tokens belong, and the logits (R, T, V) of the last T tokens."""
         longest_first = sorted(windows, key=lambda window: -len(window.ids_N))
-        for batch in pieces(self._batches(longest_first)):
+        for batch in interruptible_pieces(self._batches(longest_first)):
             longest = len(batch[0].ids_N)
             last = longest - min(window.first for window in batch)
             # A token depends on none after it, so padding behind a window changes nothing.
@@ -346,7 +346,7 @@ class SteppingModel(HuggingFaceModel):
             else:
                 whole.setdefault(len(window.ids_N), []).append(window)
 
-        for place, pairs in pieces(continued.items()):
+        for place, pairs in interruptible_pieces(continued.items()):
             cache = known[place].cache
             chosen = [number for _, number in pairs]
             if chosen != list(range(known[place].rows)):
@@ -355,7 +355,7 @@ class SteppingModel(HuggingFaceModel):
             ids_R1 = np.stack([window.ids_N[-1:] for window in steps])
             yield steps, self._step(ids_R1, {cache_name: cache})
         for same_length in whole.values():
-            for rows in pieces(self._batches(same_length)):
+            for rows in interruptible_pieces(self._batches(same_length)):
                 yield rows, self._step(np.stack([window.ids_N for window in rows]), {})
 
     def _step(self, ids_RN: np.ndarray, options: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import MOST_CELLS, check_scores, score_and_apply, spans_between
-from rnnlm.scoring.scorer import score_sentences
+from rnnlm.scoring.scorer import Scorers, score_sentences
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.storage.files import tables
@@ -169,7 +169,7 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     settings = SentenceScoring(
         next_words=ranked, eos=False, split="tokens", words=True, given=contexts
     )
-    scored = score_sentences(model, answers, settings)
+    scored = score_sentences(Scorers(model), answers, settings)
 
     # The rank of each answer, and the likeliest words.
     ranks: list[tuple[int | None, list[str]]] = []
@@ -207,7 +207,7 @@ def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float
     settings = SentenceScoring(words=True, eos=False, split="tokens", given=contexts)
     # Notices of the contexts were sent with the answers.
     with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
-        scored = score_sentences(model, list(rivals.values()), settings)
+        scored = score_sentences(Scorers(model), list(rivals.values()), settings)
     return {
         place: sentence_score.word_scores[0].surprisal_bits
         for place, sentence_score in zip(rivals, scored, strict=True)

@@ -100,7 +100,9 @@ def inspection_command(
         run.__doc__ = find.__doc__
         output = section("Output", plot_option, json_option)
         parts = [_MODEL_OPTIONS[examines], section("Details", *parameters), output]
-        INSPECTIONS[name] = click.command(name, cls=Command)(stacked(*parts)(run))
+        INSPECTIONS[name] = click.command(name, cls=Command, needs={"overwrite": ["plot"]})(
+            stacked(*parts)(run)
+        )
         return INSPECTIONS[name]
 
     return enter

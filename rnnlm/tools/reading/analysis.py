@@ -7,7 +7,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +42,7 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import score_chunks_of_models
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.storage.files.workbooks import is_workbook, save_workbook
 from rnnlm.tabular import RecordList, Records, Result, Row, Table, to_builtins
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.named_columns import new_names
@@ -207,7 +208,7 @@ class ReadingAnalysis(Records, Result):
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the rows of all models with their predictors, and why some are excluded, as CSV, or
-        as TSV if the name ends in .tsv.
+        as TSV or a workbook of Excel if the name ends in .tsv or .xlsx.
 
         Args:
             path: File to write.
@@ -218,15 +219,13 @@ class ReadingAnalysis(Records, Result):
         """
         path = Path(path)
         check_file(path, overwrite)
+        rows = itertools.chain([self.words], zip(*self.words.values(), strict=True))
+        if is_workbook(path):
+            save_workbook(path, rows)
+            return
         is_tsv = tables.kind_of(str(path)) == tables.TSV
         line = tables.tsv_line if is_tsv else tables.csv_line
-
-        def lines() -> Iterator[bytes]:
-            yield line(self.words).encode()
-            for row in zip(*self.words.values(), strict=True):
-                yield line(map(tables.cell_text, row)).encode()
-
-        save_file(path, lines())
+        save_file(path, (line(row).encode() for row in rows))
 
 
 def _flat(result: Mapping[str, Any]) -> Row:

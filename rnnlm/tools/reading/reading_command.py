@@ -9,15 +9,22 @@ from rnnlm.cli import options, terminal
 from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_apart
+from rnnlm.storage.files.workbooks import is_workbook
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
 
 COLUMNS = (
     "word_column", "time_column", "subject_column", "item_column", "condition_column",
     "sentence_column", "number_column", "region_column",
 )  # fmt: skip
+# How R reads the file, by its format
+READERS = {
+    tables.CSV: 'read.csv("{}", check.names = FALSE)',
+    tables.TSV: 'read.delim("{}", check.names = FALSE)',
+    "xlsx": 'readxl::read_excel("{}")',
+}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("table")
 @section("Model", options.models_option, options.device_option,
          options_of(ReadingSettings, "orders", "counts"))  # fmt: skip
@@ -32,7 +39,7 @@ COLUMNS = (
 @section("Columns of TABLE", options_of(ReadingSettings, *COLUMNS), rare=True)
 @section(
     "Output",
-    options.output_option("Write the rows with their predictors to FILE.csv or .tsv, for R."),
+    options.output_option("Write the rows with their predictors to FILE.csv, .tsv or .xlsx."),
     click.option("--plot", type=options.PATH, metavar="FILE.svg",
                  help="Plot gain over perplexity, coefficients by lag, and times and surprisals "
                       "by region and condition as .svg, .png or .pdf."),
@@ -59,14 +66,14 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     the surprisals of the word and of the two words before. Response and predictors are centred by
     subject. Random effects are lme4's: -o writes the table for it.
     """
-    options.refuse_if(overwrite and not (output or plot), "--overwrite needs --output or --plot.")
     options.refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     written = [path for path in (output, plot) if path is not None]
     check_apart(written, [table])
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output is not None:
-        is_table = tables.kind_of(str(output)) in (tables.CSV, tables.TSV)
-        options.refuse_if(not is_table, "the name after -o must end in .csv or .tsv.")
+        form = "xlsx" if is_workbook(output) else str(tables.kind_of(str(output)))
+        reader = READERS.get(form)
+        options.refuse_if(not reader, "the name after -o must end in .csv, .tsv or .xlsx.")
         options.own_file(output, overwrite)
     settings = options.settings_of(ReadingSettings, given)
     if model_names or settings.orders is None:
@@ -86,8 +93,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     if output is not None:
         analysis.save(output, overwrite=True)
         terminal.say(f"{len(analysis.words['model']):,} rows written to {output}")
-        reader = "read.delim" if tables.kind_of(str(output)) == tables.TSV else "read.csv"
-        terminal.say(f'in R: library(lme4); words <- {reader}("{output}", check.names = FALSE)')
+        terminal.say(f"in R: library(lme4); words <- {reader}".format(output))
         one = "" if len(analysis.gains) == 1 else ", for one model at a time"
         terminal.say(
             f"with random effects{one} (coefficients are per standard deviation): {analysis.r_line}"

@@ -69,7 +69,7 @@ tuning_options = section(
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"weights_file": ["apply_to"]})
 @section(
     "Models and lists",
     several_models_option("A language model, or an encoder-decoder for translations; may be "
@@ -152,7 +152,6 @@ def command(
     refuse_if(
         bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
     )
-    refuse_if(weights_file and not apply_to, "--weights needs --apply LIST.")
     refuse_if(
         split and (weights_file or apply_to),
         "--split divides the list of --tune: leave out --apply and --weights.",

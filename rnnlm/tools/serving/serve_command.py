@@ -58,8 +58,10 @@ def command(
 
     read_tokens = partial(tokens_from, token_file)
     check_access(settings, read_tokens())
+    names = options.chosen_models(model_names)
+    terminal.say(f"loading {', '.join(names)} ...")
     serve(
-        options.chosen_models(model_names),
+        names,
         settings,
         device,
         read_tokens,

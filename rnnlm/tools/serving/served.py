@@ -7,7 +7,6 @@ of the event loop. Larger requests are computed by the threads of work.py.
 """
 
 import asyncio
-import functools
 import itertools
 import threading
 from collections import deque
@@ -21,7 +20,7 @@ from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.scoring.scorer import ModelChunk, SentenceScorer
+from rnnlm.scoring.scorer import ModelChunk, Scorers, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
@@ -36,7 +35,6 @@ Result = TypeVar("Result")
 # Limits of one call: a larger one would only make the next clients wait.
 SENTENCES_AT_ONCE = costs.FEW_TEXTS
 CHARACTERS_AT_ONCE = 2 * costs.FEW_CHARACTERS
-SCORERS_KEPT = 16  # for the settings that were asked for last
 SMALL_WORK_AT_ONCE = 1
 LONG_WORK_AT_ONCE = 2
 COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate")
@@ -164,6 +162,7 @@ class ServedModel:
         self.task = registry.task(loading.task_of(core))
         is_scoring = "score" in self.task.commands
         self.scoring = loading.scoring_model_of(core) if is_scoring else None
+        self._scorers = Scorers(self.scoring) if self.scoring else None
         self.record = record_of(name, core)
 
         # The tokenizer of the texts that a model reads; models of other tasks have it in their
@@ -174,7 +173,6 @@ class ServedModel:
         self.tokenizer = cast(Tokenizer, found)
 
         self.longest_symbol = max(map(len, self.tokenizer.symbols()))
-        self._scorer = functools.lru_cache(SCORERS_KEPT)(self._scorer_of)
         self._is_quick = isinstance(core, NgramModel)
         self._waiting, self._soon = _Waiting(), _Waiting()
         self.threads = threads or Threads()
@@ -250,7 +248,7 @@ class ServedModel:
             self._metrics.scored_together(sum(len(each.sentences) for each in batch))
         try:
             with work.computing:
-                scorer = self._scorer(batch[0].settings)
+                scorer = self._scorer_of(batch[0].settings)
                 chunks = scorer.side_by_side([each.sentences for each in batch])
         except Exception as error:
             if len(batch) == 1:
@@ -260,8 +258,8 @@ class ServedModel:
         return [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
 
     def _scorer_of(self, settings: ScoringSettings) -> SentenceScorer:
-        assert self.scoring is not None  # `score` is for models that give probabilities
-        return SentenceScorer(self.scoring, settings)
+        assert self._scorers is not None  # `score` is for models that give probabilities
+        return self._scorers.of(settings)
 
 
 class ServedModels:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from rnnlm.events import interruptible
+from rnnlm.parallel import interruptible
 from rnnlm.text.tokenizers.word import count_unseen_words, forget_unseen_words
 from rnnlm.tools.serving.responses import Refusal
 

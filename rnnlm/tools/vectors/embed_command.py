@@ -39,7 +39,7 @@ output_options = section(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output"]})
 @section("Model", options.model_option, options.device_option)
 @input_options
 @vector_options
@@ -70,9 +70,6 @@ def command(
     from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
 
     # Find out whether the files can be written before the model is loaded.
-    options.refuse_if(
-        overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
-    )
     kind = check_path(output, bool(given["words"]), overwrite)
     check_apart([output], sources.expand(inputs))
     options.own_file(output, overwrite)

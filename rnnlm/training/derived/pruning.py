@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from rnnlm.config import as_stored
-from rnnlm.errors import TextError, UsageError, keyword, notice
+from rnnlm.errors import TextError, UsageError, joined_message, keyword, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.ngram import pruning
@@ -122,18 +122,7 @@ def _check(limits: PruningLimits) -> None:
     if limits == PruningLimits():
         raise UsageError(
             "no limits are given",
-            hint="give "
-            + keyword("threshold")
-            + ", "
-            + keyword("ngrams")
-            + ", "
-            + keyword("max_order")
-            + ", "
-            + keyword("max_vocab")
-            + ", "
-            + keyword("vocab")
-            + " or "
-            + keyword("quantize"),
+            hint="give one of " + joined_message(", ", map(keyword, vars(limits))),
         )
     check_bits(limits.quantize)
 
@@ -175,11 +164,7 @@ def _apply_limits(model: NgramModel, limits: PruningLimits) -> tuple[NgramModel,
             "stupid backoff cannot be pruned by entropy",
             "its scores are not probabilities",
             "give "
-            + keyword("max_order")
-            + ", "
-            + keyword("max_vocab")
-            + " or "
-            + keyword("vocab")
+            + joined_message(" or ", map(keyword, ("max_order", "max_vocab", "vocab")))
             + ", or train it with "
             + keyword("prune"),
         )

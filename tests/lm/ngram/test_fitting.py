@@ -170,6 +170,15 @@ def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
         list(fit(asked(order=4, smoothing="witten-bell"), data_of(["a b", "b", "a"])))
 
 
+@pytest.mark.parametrize("order, quantize", [(6, None), (8, None), (8, 8)])
+def test_stupid_backoff_keeps_an_order_beyond_the_longest_line(order, quantize):
+    data = data_of(["a b c"])
+    *_, fitted = fit(asked(order=order, smoothing="stupid", quantize=quantize), data)
+    ids_1T = data.tokenizer.encode(["c a c a c a c a"]).ids[None]
+    scores_1T, _ = fitted.model.score(ids_1T[:, :-1], ids_1T[:, 1:], fitted.model.initial_state(1))
+    assert np.exp(scores_1T[0, -1]) == pytest.approx(0.25 * 0.4 ** (order - 1))
+
+
 def same_arrays(model, other) -> None:
     """Check that two models are the same, to the byte."""
     arrays, others = model.to_arrays(), other.to_arrays()

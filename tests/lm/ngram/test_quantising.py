@@ -293,8 +293,12 @@ def test_the_size_is_foreseen(exact):
     assert foresee(resolved, data)["model_bytes"] == pytest.approx(stored, rel=0.1)
 
 
-def test_cut_tables_are_damage(model):
+@pytest.mark.parametrize("forged", [
+    lambda starts: starts - np.uint64(1), lambda starts: np.append(np.uint64(1), starts[1:]),
+    lambda starts: np.insert(starts, 1, 2**63), lambda starts: starts[-1:], lambda starts: starts[:0],
+])  # fmt: skip
+def test_tables_cut_off_or_out_of_order_are_damage(model, forged):
     arrays = model.to_arrays()
-    arrays["starts_3"] = arrays["starts_3"] - np.uint64(1)
-    with pytest.raises(ModelError, match="damaged.*3-grams are cut off"):
+    arrays["starts_3"] = forged(arrays["starts_3"])
+    with pytest.raises(ModelError, match="damaged.*3-grams are cut off or out of order"):
         from_arrays({"quantize": 8}, model.tokenizer, arrays, "cpu", None)

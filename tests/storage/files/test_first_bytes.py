@@ -188,6 +188,18 @@ def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
     assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
 
 
+@pytest.mark.parametrize("bad, good, name", [
+    (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600", "CESU-8"), (b"\xc0\x80", "", "Java's modified UTF-8"),
+])  # fmt: skip
+def test_utf8_of_java_is_named_with_the_line_that_converts_it(tmp_path, bad, good, name):
+    (tmp_path / "FILE").write_bytes(b"caf\xc3\xa9 " + bad)
+    with pytest.raises(TextError, match=f"FILE, line 1, byte 7: not UTF-8, but {name}") as refused:
+        list(Corpus((str(tmp_path / "FILE"),)).blocks())
+    command = refused.value.hint.removeprefix("convert it: ")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "NEW").read_text(encoding="utf-8") == f"caf\u00e9 {good}"
+
+
 @pytest.mark.parametrize("encoding, name", [("cp1252", "Windows-1252"), ("utf-16", "UTF-16")])
 def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
     path = tmp_path / "recipe.toml"
@@ -197,10 +209,7 @@ def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
     assert f"iconv -f {name.upper()}" in error.value.hint
 
 
-RUSSIAN = (
-    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440. \u042d\u0442\u043e "
-    "\u043f\u0440\u043e\u0441\u0442\u043e\u0439 \u0442\u0435\u043a\u0441\u0442."
-)
+RUSSIAN = "Привет, мир. Это простой текст."
 POLISH = "za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105, \u017cyli w\u015br\u00f3d r\u00f3\u017c"
 
 
@@ -327,9 +336,8 @@ def test_no_text_in_utf8_is_taken_for_anything_else(text):
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4),
        st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]))  # fmt: skip
 def test_unmarked_encodings_of_ascii_are_told_apart(text, name):
-    assert file_types.unmarked_encoding(text.encode(name)).replace("-", "").lower() == name.replace(
-        "-", ""
-    )
+    found = file_types.unmarked_encoding(text.encode(name))
+    assert found.replace("-", "").lower() == name.replace("-", "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -111,6 +111,4 @@ def test_answers_have_the_probability_of_all_that_is_written_alike(
         logprobs = [answer.logprob_nats for answer in other[0].best]
         again = [answer.logprob_nats for answer in one[0].best]
         assert again == pytest.approx(logprobs, abs=1e-9)
-        assert [answer.labels for answer in one[0].best] == [
-            answer.labels for answer in other[0].best
-        ]
+        assert [best.labels for best in one[0].best] == [best.labels for best in other[0].best]

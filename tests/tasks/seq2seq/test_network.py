@@ -142,8 +142,9 @@ def test_own_words_are_the_likeliest_to_the_network():
         inputs_1B = network.predict_features(features_1BE).argmax(dim=2)
         own.append(inputs_1B[0])
     expected = network.loss(given.sources_SB, given.lengths_B, torch.stack(own), given.targets_TB)
-    assert torch.equal(network.loss(*given.tensors, own_words=1.0), expected) and network.training
-    assert torch.equal(network.loss(*given.tensors, own_words=1e-12), network.loss(*given.tensors))
+    always, never = torch.ones_like(first_B[None]), torch.zeros_like(first_B[None])
+    assert torch.equal(network.loss(*given.tensors, own_1B=always), expected) and network.training
+    assert torch.equal(network.loss(*given.tensors, own_1B=never), network.loss(*given.tensors))
 
 
 def test_training_begins_at_the_target_unigram_distribution():

@@ -137,9 +137,7 @@ def cut_off_after(shards, monkeypatch, prepared, settings):
 def test_a_finished_text_is_only_replaced_on_request(tmp_path, prepared):
     first = prepared()
     before = content(tmp_path / "prepared")
-    with pytest.raises(
-        OutputError, match="already holds another result.*`min_count` was 1 and is now 2"
-    ):
+    with pytest.raises(OutputError, match="holds another result.*`min_count` was 1 and is now 2"):
         prepared(min_count=2)
     with pytest.warns(RnnlmWarning, match="prepared is finished: "):
         assert prepared().lines_hash == first.lines_hash

@@ -201,9 +201,8 @@ print(peak, event.vocabulary_size, event.oov_words)
 @pytest.mark.parametrize("words", [20_000_000])
 def test_a_text_of_many_words_keeps_within_memory(tmp_path, words):
     arguments = [str(tmp_path / "text"), str(tmp_path / "prepared"), str(words), "300000000"]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHIN, *arguments], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", WITHIN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     peak, size, unknown = map(int, done.stdout.split())
     assert peak < 300_000_000 and size == words // 100 and unknown == words - size + 2

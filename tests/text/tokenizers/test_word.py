@@ -197,9 +197,8 @@ def test_a_large_stored_vocabulary_reads_as_a_small_one(known, other, most_met):
         large = type(plain).load(plain.settings, plain.to_files())
         assert isinstance(large.vocabulary.symbols, StoredSymbols)
         for _ in range(2):
-            assert [large.encode([line]).ids.tolist() for line in lines] == [
-                plain.encode([line]).ids.tolist() for line in lines
-            ]
+            expected = [plain.encode([line]).ids.tolist() for line in lines]
+            assert [large.encode([line]).ids.tolist() for line in lines] == expected
     assert large.symbols() == plain.symbols() and large.counts_V.tolist() == counts_V.tolist()
     assert large.fingerprint == plain.fingerprint and large.to_files() == plain.to_files()
     assert [*map(large.vocabulary.symbols.__getitem__, range(large.size))] == plain.symbols()

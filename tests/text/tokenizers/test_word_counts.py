@@ -144,10 +144,9 @@ print(peak - before)
 ])  # fmt: skip
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
 def test_counting_many_words_keeps_within_the_limit(words, counting, tmp_path):
-    arguments = list(map(str, (words, words // 500, counting, tmp_path)))
-    done = subprocess.run(
-        [sys.executable, "-c", MANY_WORDS, *arguments], capture_output=True, text=True
-    )
+    arguments = map(str, (words, words // 500, counting, tmp_path))
+    command = [sys.executable, "-c", MANY_WORDS, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     # A block, the chunks of runs that are merged, and what libraries take when they are first used
     assert int(done.stdout) < counting + (60 << 20)

@@ -135,16 +135,6 @@ def test_models_that_cannot_tell_languages_are_refused(languages):
         Judge({"one": languages["English"], "two": lower}, rule)
 
 
-@pytest.mark.parametrize(("settings", "languages", "has_buckets", "what"), [
-    ({}, (), False, "nothing says which documents to keep"), ({"keep": ("heads",)}, (), True, "there is no 'heads'"),
-    ({"keep": ()}, (), True, "keep is empty"),
-    ({}, ("en", "de"), True, "buckets are for one model"),
-])  # fmt: skip
-def test_rules_that_contradict_themselves(settings, languages, has_buckets, what):
-    with pytest.raises(UsageError, match=what):
-        rule_of(FilterSettings(**settings), languages, has_buckets)
-
-
 @pytest.mark.parametrize("settings", [
     {"cutoffs": (5.0,)}, {"cutoffs": (5.0, 4.0)}, {"quantiles": (0.3, 1.0)},
     {"quantiles": (0.1, 0.2, 0.3)},

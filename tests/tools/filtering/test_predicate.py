@@ -24,6 +24,9 @@ def test_rows_batches_and_texts_are_judged_alike():
     assert keep({"text": "a b"}) is True and keep("b b") is False and keep({"text": None}) is False
     assert keep(ROWS) == [True, True, False, False, False]
     assert keep({"text": []}) == []
+    closer = rnnlm.filter(halves_model(), against=halves_model(), max_difference=0)
+    assert closer(ROWS) == [True, True, False, True, False]
+    assert closer.columns("a")["difference"] == 0
     dataset = datasets.Dataset.from_dict(ROWS)
     for batched in (False, True):
         assert dataset.filter(keep, batched=batched)["id"] == [0, 1]

@@ -85,12 +85,13 @@ def files_in(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def second_opinion(model, texts):
+def second_opinion(model, texts, unit="token"):
     """Return the perplexities of documents as `rnnlm score` has them, line by line."""
     found, loaded = [], rnnlm.load(model)
     for text in texts:
         scores = loaded.score_sentences([line for line in (text or "").split("\n") if line.strip()])
         tokens = sum(score.tokens for score in scores)
+        tokens = tokens if unit == "token" else len(text.encode()) + 1
         nats = sum(score.logprob_nats for score in scores)
         found.append(math.exp(-nats / tokens) if tokens else None)
     return found
@@ -202,6 +203,30 @@ def test_documents_between_blank_lines(texts, model, lines):
     assert 3 < len(expected) < 8 and result.documents == 10
 
 
+@pytest.mark.parametrize(("unit", "size", "order"), [("token", 600, 1), ("byte", 500, 2)])
+def test_text_is_chosen_by_the_difference_of_two_models(texts, model, lines, unit, size, order):
+    given = {"order": order, "tokenizer": "sentencepiece", "vocab_size": size}
+    general = str(texts / "general")
+    save(texts / "general", fit("ngram", lines[:200], **given), "ngram", **given)
+    bits, against = (
+        np.log2(second_opinion(name, lines[200:260], unit)) for name in (model, general)
+    )
+    limit = float(np.median(bits - against))
+    request = {"settings": FilterSettings(max_difference=limit), "against": general}
+    filtered(texts, model, "plain.txt", **request)
+    *_, result = filtered(texts, model, "plain.txt", "rows.jsonl", **request)
+    assert (result.shards_before, result.difference_unit) == (1, unit)
+    kept = [lines[200 + number] for number in np.flatnonzero(bits - against <= limit)]
+    assert (texts / "out" / "plain.txt").read_text().splitlines() == kept and len(kept) == 30
+    rows = [json.loads(row) for row in (texts / "out" / "rows.jsonl").read_text().splitlines()]
+    found = {row["id"]: row["difference"] for row in rows if row["id"] != 9}
+    expected = (bits - against)[list(found)]
+    assert list(found.values()) == pytest.approx(expected, abs=1e-5) and len(found) > 20
+    with pytest.raises(OutputError, match="already holds") as caught:
+        filtered(texts, model, "plain.txt", **{**request, "against": model})
+    assert "against" in caught.value.why
+
+
 def test_workers_threads_and_chunks_change_nothing(texts, model, small_chunks):
     settings = FilterSettings(cutoffs=(40, 80))
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
@@ -246,7 +271,8 @@ class KilledAfter(Executor):
 
 @pytest.mark.parametrize("tasks", [0, 1, 2, 3])
 def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch, tasks):
-    request = {"reference": ["reference.txt"], "settings": FilterSettings()}
+    settings = FilterSettings(max_difference=0.5)
+    request = {"reference": ["reference.txt"], "settings": settings, "against": model}
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
     filtered(texts, model, *names, **request, output="unbroken")
     # The reference is the first task.

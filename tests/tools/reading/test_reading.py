@@ -13,6 +13,7 @@ from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError
 from rnnlm.tabular import to_builtins
 from rnnlm.tools.reading.settings import ReadingSettings
 from rnnlm.tools.reading.table import read_times
+from support import workbooks
 from support.simulated_times import COEFFICIENTS, simulated
 
 SENTENCES = {
@@ -657,6 +658,9 @@ def test_from_table_to_figure_in_one_command(rnnlm, here):
         rows = list(csv.DictReader(stream))
     assert len(rows) == 6036 and {row["excluded"] for row in rows} >= {"", "last word"}
     assert "already exists" in rnnlm("reading simulated -m demo -o w.csv").err
+    assert "read_excel" in rnnlm("reading simulated -m demo -o w.xlsx --resamples 20").err
+    cells = [row["surprisal_bits"] for row in workbooks.rows_of("w.xlsx")]
+    assert cells == pytest.approx([float(row["surprisal_bits"]) for row in rows])
     found = json.loads(rnnlm("reading simulated -m demo --resamples 20 --json").out)
     assert found["gains"][0]["model"] == "demo" and found["signature"].startswith("rnnlm:")
     assert "words" not in found and found["rows"] == sum(row["used"] == "1" for row in rows)
@@ -702,7 +706,7 @@ def test_files_without_what_is_needed_say_what_they_have(rnnlm, here, name):
 def test_what_cannot_be_done_is_refused_before_scoring(rnnlm, here):
     for typed, why in (
         ("nothere.csv", "no such file: nothere.csv"),
-        ("simulated -o w.xlsx", "must end in .csv or .tsv"),
+        ("simulated -o w.json", "must end in .csv, .tsv or .xlsx"),
         ("simulated --min-time 5000", "--min-time 5000.0 is not below --max-time 3000.0"),
     ):
         refused = rnnlm(f"reading {typed} -m demo")

@@ -77,22 +77,17 @@ def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, call
         assert [word.word for word in together.word_scores] == expected
 
 
-def test_requests_with_the_same_settings_are_joined(calls):
-    model = ServedModel("lstm", fit("lstm"))
-    asked = [(["a"], PLAIN, None), (["the cat"], PLAIN, None), (["a dog"], WORDS, None),
-             (["it"], PLAIN, None), (["the dog sat"], WORDS, None)]  # fmt: skip
-    chunks = asyncio.run(scored_together(model, asked, calls))
-    assert calls[0] == [1, 2, 2]
+@pytest.mark.parametrize("more, joined", [
+    ([(["the cat"], PLAIN), (["a dog"], WORDS), (["it"], PLAIN), (["a b"], WORDS)], [1, 2, 2]),
+    ([(["the cat"] * (SENTENCES_AT_ONCE // 3), PLAIN)] * 7, [1, 3, 3, 1]),
+])  # fmt: skip
+def test_requests_with_the_same_settings_are_joined_up_to_a_limit(calls, more, joined):
+    asked = [(*each, None) for each in [(["a"], PLAIN), *more]]
+    chunks = asyncio.run(scored_together(ServedModel("lstm", fit("lstm")), asked, calls))
+    assert calls[0] == joined
     for (texts, settings, _), chunk in zip(asked, chunks, strict=True):
         assert [each.text for each in chunk.scores] == texts
         assert bool(chunk.scores[0].word_scores) == settings.words
-
-
-def test_a_call_has_no_more_than_allowed(calls):
-    model = ServedModel("lstm", fit("lstm"))
-    asked = [(["a"], PLAIN, None), *([(["the cat"] * (SENTENCES_AT_ONCE // 3), PLAIN, None)] * 7)]
-    asyncio.run(scored_together(model, asked, calls))
-    assert calls[0] == [1, 3, 3, 1]
 
 
 def test_ngram_models_score_what_has_arrived(calls):
@@ -165,29 +160,11 @@ def test_what_is_left_is_not_computed():
     assert called == []
 
 
-def test_few_scorers_are_kept(monkeypatch):
-    monkeypatch.setattr(served, "SCORERS_KEPT", 2)
-    model = ServedModel("kn", fit("ngram"))
-
-    async def ask(count):
-        settings = ScoringSettings(words=True, next_words=count)
-        return await model.score(list(of_texts(["the cat"])), settings)
-
-    for count in (1, 2, 3, 2, 1):
-        [score] = asyncio.run(ask(count)).scores
-        assert {len(likely) for likely in score.next_words} == {count}
-    kept = model._scorer.cache_info()
-    assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
-
-
-def test_models_that_do_not_all_load_leave_nothing(models):
+def test_models_are_loaded_all_or_none_and_called_by_their_folders(models):
     before = set(threading.enumerate())
     with pytest.raises(ModelError):
         served.ServedModels.load([str(models.unigram), str(models.unigram.parent / "none")])
     assert set(threading.enumerate()) <= before
-
-
-def test_models_are_called_by_their_folders(models):
     loaded = served.ServedModels.load([str(models.unigram), str(models.lstm)])
     assert list(loaded.by_name) == [models.unigram.name, models.lstm.name]
     assert loaded.named(None).name == models.unigram.name

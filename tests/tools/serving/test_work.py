@@ -9,8 +9,7 @@ from functools import partial
 import pytest
 
 import rnnlm
-from rnnlm.events import interruptible, pieces
-from rnnlm.lm.base.loading import load
+from rnnlm.parallel import interruptible, interruptible_pieces
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving import work
 from rnnlm.tools.serving.work import FairScheduler
@@ -21,7 +20,7 @@ MOST_PIECE = 0.5  # seconds
 
 def work_in_pieces(count, done, name):
     """Work in so many pieces; note each in `done`."""
-    for _ in pieces(range(count)):
+    for _ in interruptible_pieces(range(count)):
         time.sleep(PIECE)
         done.append(name)
     return name
@@ -151,17 +150,13 @@ def computed(kind):
     """Return what a kind of request computes."""
     from rnnlm.scoring.generation import search
     from rnnlm.scoring.generation.drawing import generate_in_steps
-    from rnnlm.scoring.scorer import score_sentences
-    from rnnlm.scoring.settings import SentenceScoring
 
-    model, settings = load(), GenerationSettings(WORDS, 4, max_tokens=5)
+    model, settings = rnnlm.load(), GenerationSettings(WORDS, 4, max_tokens=5)
     return {
-        "a long line": lambda: score_sentences(model, [WORDS]),
-        "likely words": lambda: score_sentences(
-            model, [WORDS[:2000]], SentenceScoring(next_words=5)
-        ),
+        "a long line": lambda: model.score_sentences([WORDS]),
+        "likely words": lambda: model.score_sentences([WORDS[:2000]], next_words=5),
         "next words": lambda: search.next_words(model, WORDS, 3),
-        "a long prompt": lambda: next(iter(generate_in_steps(model, settings))),
+        "a long prompt": lambda: next(iter(generate_in_steps(model.core, settings))),
     }[kind]
 
 
@@ -197,12 +192,10 @@ def test_pieces_of_labelling_are_short(task, slot_tagger, classifier):
 
 
 def test_pieces_leave_numbers_as_they_are():
-    from rnnlm.scoring.scorer import score_sentences
-
-    model = load()
+    model = rnnlm.load()
     texts = [WORDS, "the dog barked", WORDS[:999]]
-    whole = score_sentences(model, texts)
+    whole = model.score_sentences(texts)
     with interruptible(lambda: None):
-        parts = score_sentences(model, texts)
+        parts = model.score_sentences(texts)
     for one, other in zip(whole, parts, strict=True):
         assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5 * one.tokens)

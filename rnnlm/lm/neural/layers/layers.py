@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces, tokens_of_a_piece
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
@@ -22,8 +21,8 @@ from rnnlm.lm.neural.layers.kernels import choice
 from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh, window_product
 from rnnlm.lm.neural.layers.steps import (
     ACTIVATIONS,
+    CellStep,
     Matrix,
-    Step,
     elman_step,
     feed_forward_step,
     qrnn_step,
@@ -40,6 +39,7 @@ from rnnlm.lm.neural.settings import (
     QrnnCell,
     RecurrentSettings,
 )
+from rnnlm.parallel import interruptible_pieces, tokens_of_a_piece
 
 # ---- Dropout (Srivastava et al. 2014), inverted: kept values are scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the
@@ -118,7 +118,7 @@ class Layer(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(gates * width, fed_back)) if fed_back else None
         self.bias_ih = nn.Parameter(torch.zeros(gates * width))
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+    def step(self, x_BE: Tensor, state: State) -> tuple[CellStep, State]:
         """Take one step by its equations, without dropout; return it and the state after it."""
         raise NotImplementedError
 
@@ -138,9 +138,9 @@ class Layer(nn.Module):
     def activations(self) -> dict[str, Activation]:
         """Return the activations by the names of their values.
 
-        They are gates as in :class:`rnnlm.lm.neural.layers.steps.Step`, "hidden state" of layers
-        without gates, "tanh of the cell" of an LSTM. A gate that a form of the layer does not have
-        is left out, such as an input gate that is 1 - forget.
+        They are gates as in :class:`rnnlm.lm.neural.layers.steps.CellStep`, "hidden state" of
+        layers without gates, "tanh of the cell" of an LSTM. A gate that a form of the layer does
+        not have is left out, such as an input gate that is 1 - forget.
         """
         if not self.gate_names:
             return {HIDDEN: BY_NAME[self.activation]}
@@ -201,7 +201,7 @@ class RecurrentLayer(Layer):
 
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         W = self.weight_hh if weight_hh is None else weight_hh
         a_BG = self.inputs(x_BE, self.weight_ih)
         return self.step_from(a_BG, state, self.matrices_of_steps(W))
@@ -218,7 +218,7 @@ class RecurrentLayer(Layer):
 
     def step_from(
         self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         """Take one step from what :meth:`inputs` and :meth:`matrices_of_steps` returned."""
         raise NotImplementedError
 
@@ -270,7 +270,7 @@ class ElmanLayer(RecurrentLayer):
 
     def step_from(
         self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         form = self.activation, list(self.norms), self.bias_ih
         step = elman_step(a_BG, state[0][0], matrices[0], *form)
         return step, step.state
@@ -308,7 +308,7 @@ class GruLayer(RecurrentLayer):
 
     def step_from(
         self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         form = self.reset_gate, self.update_gate, list(self.norms)
         step = steps.gru_step(a_BG, state[0][0], matrices, self.bias_hh, *form)
         return step, step.state
@@ -355,7 +355,7 @@ class LstmLayer(RecurrentLayer):
 
     def step_from(
         self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         form = self.peepholes, self.coupled, list(self.norms), self.bias_ih
         step = steps.lstm_step(a_BG, state[0][0], state[1][0], matrices[0], *form)
         return step, step.state
@@ -424,12 +424,12 @@ class MogrifierLayer(LstmLayer):
 
     def step_from(
         self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         W, U, *factors = matrices
         x_BE, h_BH, gates = steps.mogrify(a_BG, state[0][0], self.by_round(factors))
         gated = h_BH.unsqueeze(0), state[1]
         step, state = super().step_from(super().inputs(x_BE, U), gated, [W])
-        return Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
+        return CellStep(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
 
 class Stack(nn.Module):
@@ -650,7 +650,7 @@ def read_rows(layer: Layer, x_TBE: Tensor) -> Tensor:
     state = first_state(layer, x_TBE)
     steps = tokens_of_a_piece(len(x_TBE), STEPS_OF_A_PIECE)
     outputs = []
-    for window_TBE in pieces(x_TBE.split(steps)):
+    for window_TBE in interruptible_pieces(x_TBE.split(steps)):
         y_TBH, state = layer(window_TBE, state)
         outputs.append(y_TBH)
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
@@ -734,7 +734,7 @@ class JordanLayer(Layer):
 
     def step(  # type: ignore[override]  # which reads its output, too
         self, x_BE: Tensor, state: State, fed_back: FedBack
-    ) -> tuple[Step, State]:
+    ) -> tuple[CellStep, State]:
         a_BH = steps.product(x_BE, self.weight_ih, self.bias_ih)
         step = elman_step(a_BH, fed_back(state[0][0]), self.weight_hh, self.activation)
         return step, step.state
@@ -792,9 +792,9 @@ class WordWindow(Layer):
         starts = range(self.settings.context_words)
         return torch.cat([all_SBE[start : start + T] for start in starts], dim=2)
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+    def step(self, x_BE: Tensor, state: State) -> tuple[CellStep, State]:
         all_NBE = torch.cat([state[0], x_BE.unsqueeze(0)])
-        return Step(self._hidden(torch.cat(all_NBE.unbind(0), dim=1))), (all_NBE[1:],)
+        return CellStep(self._hidden(torch.cat(all_NBE.unbind(0), dim=1))), (all_NBE[1:],)
 
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Return h of windows (..., X) and, with direct connections, the window after it."""
@@ -866,7 +866,7 @@ class QuasiRecurrentLayer(Layer):
         after = (c_TBH[-1:], inputs_SBE[len(x_TBE) :])
         return y_TBH, after[: len(state)]
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+    def step(self, x_BE: Tensor, state: State) -> tuple[CellStep, State]:
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
         window_BX = torch.cat(inputs_KBE.unbind(0), dim=1)

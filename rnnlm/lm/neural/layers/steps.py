@@ -33,7 +33,7 @@ ACTIVATIONS = {
 
 
 @dataclass(frozen=True)
-class Step:
+class CellStep:
     """The values of one step: the hidden state h, which is also the layer's output; the cell, if
     there is one; and the gates by name, after their activations. All are (B, H), except a
     Mogrifier's gates of its input, which are (B, E)."""
@@ -60,10 +60,10 @@ def product(x: Tensor, W: Matrix, b: Tensor | None = None) -> Tensor:
     return F.linear(x, W, b) if isinstance(W, Tensor) else W(x, b)
 
 
-def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Tensor]) -> Step:
+def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Tensor]) -> CellStep:
     """Take the step of Bengio et al. 2003, equation 1: h = f(a), with x the vectors of the last
     words side by side, or the layer below. norm: normalises a before f."""
-    return Step(ACTIVATIONS[activation](norm(a_BH)))
+    return CellStep(ACTIVATIONS[activation](norm(a_BH)))
 
 
 def elman_step(
@@ -73,13 +73,13 @@ def elman_step(
     activation: str,
     norms: Sequence[Tensor] = (),
     b: Tensor | None = None,
-) -> Step:
+) -> CellStep:
     """Take Elman's step (1990): h = f(a + h' W), normalised f(LN(x U + h' W) + b) with a = x U (Ba
     et al. 2016, section 3.1). A Jordan layer (1986) reads its last output in the place of h'."""
     sums_BH = a_BH + product(h_BH, W)
     if norms:
         sums_BH = normalised(sums_BH, norms[0], b)
-    return Step(ACTIVATIONS[activation](sums_BH))
+    return CellStep(ACTIVATIONS[activation](sums_BH))
 
 
 def gru_step(
@@ -90,7 +90,7 @@ def gru_step(
     reset_gate: str,
     update_gate: str,
     norms: Sequence[Tensor] = (),
-) -> Step:
+) -> CellStep:
     """Take the step of a gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights
     in the order r z n, those of W in two parts, r z and n:
 
@@ -119,7 +119,7 @@ def gru_step(
     kept_BH = r * of_state(h_BH, W_n, candidate) if is_after else of_state(r * h_BH, W_n, candidate)
     n = torch.tanh(a_BG[:, candidate] + kept_BH)
     kept = z if update_gate == "keep" else 1 - z
-    return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
+    return CellStep((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
 
 def normalised_gru_inputs(x: Tensor, U: Matrix, b: Tensor, gain_G: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def lstm_step(
     coupled: bool = False,
     norms: Sequence[Tensor] = (),
     b: Tensor | None = None,
-) -> Step:
+) -> CellStep:
     """Take the step of a long short-term memory (Gers et al. 2000), rows of weights in the order i
     f g o:
 
@@ -172,7 +172,7 @@ def lstm_step(
     c = f * c_BH + i * g
     o = gate("o", c)
     squashed = torch.tanh(normalised(c, *norms[2:]) if norms else c)
-    return Step(o * squashed, c, {"input": i, "forget": f, "candidate": g, "output": o})
+    return CellStep(o * squashed, c, {"input": i, "forget": f, "candidate": g, "output": o})
 
 
 def mogrify(
@@ -200,7 +200,7 @@ def mogrify(
     return x_BE, h_BH, gates
 
 
-def qrnn_step(a_BG: Tensor, c_BH: Tensor, pooling: str) -> Step:
+def qrnn_step(a_BG: Tensor, c_BH: Tensor, pooling: str) -> CellStep:
     """Take the step of a quasi-recurrent layer (Bradbury et al. 2017), x the last words side by
     side:
 
@@ -210,7 +210,7 @@ def qrnn_step(a_BG: Tensor, c_BH: Tensor, pooling: str) -> Step:
     """
     gates = qrnn_gates(a_BG, pooling)
     c = gates["forget"] * c_BH + gates["input"] * gates["candidate"]
-    return Step(gates["output"] * c if "output" in gates else c, c, gates)
+    return CellStep(gates["output"] * c if "output" in gates else c, c, gates)
 
 
 def qrnn_gates(a_G: Tensor, pooling: str) -> dict[str, Tensor]:

@@ -236,11 +236,12 @@ def _softmax_terms(
     lies outside; the largest logit; the sum of exponentials of logits, each less the largest."""
     logits_nv = linear_logits(features_nE, weight_vE, bias_v)
     inside_n = index_n.clamp(0, len(bias_v) - 1)
-    logit_n = logits_nv.gather(1, inside_n.unsqueeze(1)).squeeze(1)
+    # gather() would keep the logits for its gradient, which are then overwritten.
+    logit_n = logits_nv[torch.arange(len(inside_n), device=inside_n.device), inside_n]
     target_n = torch.where(index_n == inside_n, logit_n, -torch.inf)
     # Where all words of the part have log-probability -inf, -inf - -inf would be no number.
     largest_n = logits_nv.detach().amax(dim=1).clamp(min=torch.finfo(logits_nv.dtype).min)
-    sum_n = (logits_nv - largest_n.unsqueeze(1)).exp_().sum(dim=1)
+    sum_n = logits_nv.sub_(largest_n.unsqueeze(1)).exp_().sum(dim=1)
     return target_n, largest_n, sum_n
 
 

@@ -20,8 +20,8 @@ from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.choices import THE_MACHINE, THE_TIME, THE_VOCABULARY, options_of, repeatable
 from rnnlm.config import AUTO, RECIPE, Budget, ResolvedSettings
-from rnnlm.errors import notice
-from rnnlm.events import Step
+from rnnlm.errors import keyword, notice
+from rnnlm.events import Fitted, Step
 from rnnlm.interface import FittingData
 from rnnlm.lm.neural.settings import sizes
 from rnnlm.lm.neural.training.settings import OptimizationSettings
@@ -162,6 +162,8 @@ PROBE_SHARE, PROBE_SECONDS, MOST_PROBE_SHARE = 0.01, (3.0, 30.0), 0.05
 # After this share of the time, a run that reads so many times fewer or more tokens than foreseen
 # says so.
 TOLD_AT, FAR_OFF = 0.05, 1.5
+# Times the measured time of a step that another program explains; the first steps are slow anyway.
+SLOWED, LEAST_STEPS = 1.4, 100
 # Settings that are chosen together, or not at all
 WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
@@ -295,12 +297,14 @@ class Forecast:
         text_tokens: Number of tokens of its text.
         chosen: Values of all that time may choose, by name.
         choose: Function that returns these for so many times the speed.
+        speed: Number of tokens that its network read in a second when it was measured.
     """
 
     tokens: float
     text_tokens: int
     chosen: Mapping[str, Any]
     choose: Callable[[float], Mapping[str, Any]]
+    speed: float
 
     @property
     def passes(self) -> float:
@@ -330,6 +334,16 @@ class Forecast:
             "have been chosen for that"
         )
         return True
+
+    def tell_if_slowed(self, fitted: Fitted, values: Mapping[str, Any]) -> None:
+        """Send a notice if the steps of a run with these settings took much longer than those that
+        were measured."""
+        ratio = fitted.seconds * self.speed / max(1, fitted.tokens)
+        if ratio > SLOWED and fitted.steps >= LEAST_STEPS:
+            what = f"the steps took {ratio:.1f} times as long as foreseen: another program was busy"
+            if values["device"] == "cpu" and values["threads"] != 1:
+                what += "; beside it, training is faster with " + keyword("threads", 1)
+            notice(what)
 
 
 def _rounded(tokens: float) -> str:
@@ -469,7 +483,9 @@ def _sized_for(
     decided = [name for group in (*groups, DROPOUTS) for name in group if name in TIMED]
     open_values = {name: resolved.values[name] for name in decided if name in resolved.values}
     values, tokens = _network_for(resolved, data, measure, groups)
-    forecast = Forecast(tokens, data.train.tokens, open_values | values, choose_for)
+    forecast = Forecast(
+        tokens, data.train.tokens, open_values | values, choose_for, tokens / seconds
+    )
     needs = {group: (RECIPE, *group) for group in groups} | {DROPOUTS: (RECIPE,)}
     for group, together in needs.items():
         part = {name: forecast.chosen[name] for name in group if name in forecast.chosen}

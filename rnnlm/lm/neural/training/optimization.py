@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rnnlm.config import SCHEDULES
 from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.layers.batch_norm import running_statistics
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
@@ -321,12 +322,11 @@ class LearningRate(StatefulAttributes):
         if settings.schedule == "step":
             beyond = int(epochs) - settings.decay_after_epochs
             return settings.decay_factor ** max(0, beyond // settings.decay_every_epochs + 1)
-        if settings.schedule in ("constant", "plateau", "halving"):
+        left = SCHEDULES[settings.schedule].left
+        if left is None:
             return 1.0
-        done = (progress - settings.warmup) / (1.0 - settings.warmup)
-        cosine = 0.5 * (1.0 + math.cos(math.pi * done))
-        left = 1.0 - done if settings.schedule == "linear" else cosine
-        return settings.final_rate + (1.0 - settings.final_rate) * left
+        used = (progress - settings.warmup) / (1.0 - settings.warmup)
+        return settings.final_rate + (1.0 - settings.final_rate) * left(used)
 
 
 # ---- Averages of the weights over steps: these are validated and saved, while training continues

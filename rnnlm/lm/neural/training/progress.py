@@ -21,7 +21,7 @@ from rnnlm.config import Budget
 from rnnlm.events import never
 from rnnlm.lm.neural.activations import DOUBLED
 from rnnlm.lm.neural.layers.layers import CELL, HIDDEN, Layer, LayeredNetwork, named_layers
-from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.layers.steps import CellStep
 from rnnlm.lm.neural.outputs.softmax import OutputLayer
 from rnnlm.lm.neural.spectrum import spectral_radius
 from rnnlm.lm.neural.training.contracts import Validation
@@ -439,7 +439,7 @@ def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -
         seen.append((float(saturated_share(layer, steps)), len(steps)))
 
 
-def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
+def saturated_share(layer: Layer, steps: Sequence[CellStep]) -> Tensor:
     """Return which share of a layer's activations is saturated: of gates and candidates or, if
     there are none, of hidden units."""
     parts = []

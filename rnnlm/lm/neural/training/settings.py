@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from rnnlm.config import (
     ANY,
+    OVER_BUDGET,
+    SCHEDULES,
     Budget,
     Count,
     Natural,
@@ -16,6 +18,7 @@ from rnnlm.config import (
     Positive,
     Probability,
     ResolvedSettings,
+    ScheduleName,
     about,
     needs,
 )
@@ -131,7 +134,7 @@ class OptimizationSettings:
         Positive | None, about("largest absolute value of a gradient; larger ones are clipped")
     ] = None
     schedule: Annotated[
-        Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
+        ScheduleName,
         about(
             "learning rate schedule: step changes it by epochs, plateau and halving by "
             "validations, others over the budget"
@@ -190,8 +193,8 @@ class OptimizationSettings:
     final_rate: Annotated[
         Share,
         about(
-            "cosine, linear: share of the learning rate left at the end",
-            extra=needs(schedule=("cosine", "linear")),
+            f"{', '.join(OVER_BUDGET)}: share of the learning rate left at the end",
+            extra=needs(schedule=OVER_BUDGET),
         ),
     ] = 0.0
     rollbacks: Annotated[
@@ -284,7 +287,7 @@ class OptimizationSettings:
         """The setting that follows validations, and so needs validation text; "" if none does."""
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
-        if self.schedule in ("plateau", "halving"):
+        if SCHEDULES[self.schedule].follows == "validations":
             return f"schedule {self.schedule}"
         return ""
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
+from rnnlm.storage.files.tables import LINE_OF
 from rnnlm.tasks.labelling.formats import conllu
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
 from rnnlm.tasks.labelling.formats.labelled_tables import (
@@ -207,7 +208,7 @@ class _ColumnsWriter:
 # one of the formats.
 
 RAW = "text"
-WRITTEN = ("conllu", "columns", "tsv", "csv", "jsonl")
+WRITTEN = ("conllu", "columns", "jsonl", *LINE_OF)
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 
@@ -243,7 +244,7 @@ class _RawWriter:
         # Formats that can hold labels of the whole sentence.
         if self.output == "jsonl":
             return self._json(word_labels, text_labels)
-        if self.output in ("tsv", "csv"):
+        if self.output in LINE_OF:
             return self._table(word_labels, text_labels)
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
@@ -284,9 +285,6 @@ class _RawWriter:
 # and Parquet, which is written as one of the others. Labels
 # go into the columns of their names, which are added where there are none: labels of words as a
 # list in JSON-lines, elsewhere with spaces between them (a list where one holds a space).
-
-
-LINE_OF = {"tsv": tables.tsv_line, "csv": tables.csv_line}  # which makes a line of cells
 
 
 def read_table(
@@ -386,11 +384,14 @@ def is_list(cell: object) -> bool:
     return json_list(cell) is not None
 
 
-def joined(labels: Sequence[str]) -> str:
-    """Return the labels of words as one cell."""
-    if all(split_words(label) == [label] for label in labels):
-        return " ".join(labels)
-    return json.dumps(list(labels), ensure_ascii=False)
+def joined(labels: Sequence[str | float]) -> str | float:
+    """Return the labels of words as one cell; a single number stays one."""
+    if len(labels) == 1 and isinstance(labels[0], float):
+        return labels[0]
+    texts = list(map(str, labels))
+    if all(split_words(text) == [text] for text in texts):
+        return " ".join(texts)
+    return json.dumps(texts, ensure_ascii=False)
 
 
 REASON = "reason"  # the column that says why a row has no labels
@@ -434,7 +435,7 @@ class _JsonWriter:
 class _RowWriter:
     names: Sequence[str]
     row: dict[str, object]
-    line: Callable[[Iterable[str]], str]
+    line: Callable[[Iterable[object]], str]
     is_first: bool
     blank: int = 0  # lines above it
 
@@ -443,4 +444,4 @@ class _RowWriter:
         row = {**self.row, **added, **text_labels}
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
         header = self.line(names) if self.is_first else "\n" * self.blank
-        return header + self.line(tables.cell_text(row.get(name)) for name in names)
+        return header + self.line(map(row.get, names))

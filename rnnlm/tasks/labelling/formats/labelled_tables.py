@@ -7,11 +7,14 @@ beside it may be one, too.
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, permutations
+from numbers import Number
 from sys import intern
+from typing import Any
 
 from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
@@ -374,7 +377,7 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
     """Return the label of a text, or its labels, joined."""
     # A list, from JSON or Parquet: each of its texts is a label.
     if isinstance(value, list):
-        labels = [text_of(label, where, column) for label in value]
+        labels = [_label_of(label, where, column) for label in value]
         if not settings.multi_label and len(labels) == 1:
             return intern(labels[0])
         if not settings.multi_label:
@@ -386,12 +389,21 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
         return ""
 
     # A text holds one label, or several with the separator between them.
-    label = text_of(value, where, column).strip()
+    label = _label_of(value, where, column)
     if settings.multi_label:
         return intern(joined_labels(filter(None, map(str.strip, label.split(LABEL_SEPARATOR)))))
     if not label:
         raise TextError(f"{where}: no label in {column!r}")
     return intern(label)
+
+
+def _label_of(value: object, where: str, column: str) -> str:
+    """Return the label of a cell: a number in one form, whichever type holds it, and text as it is
+    written."""
+    number: Any = value
+    if isinstance(value, Number) and math.isfinite(number) and number != int(number):
+        return str(float(number))
+    return text_of(value, where, column).strip()
 
 
 def several_labels(where: str, labels: Sequence[str]) -> TextError:

@@ -20,7 +20,15 @@ from rnnlm.tasks.labelling.formats.example import (
     no_words,
 )
 from rnnlm.tasks.labelling.formats.labelled_tables import has_tags, several_labels
-from rnnlm.text.lines import Line, is_blank, lines_with_ends, split_words, without_end
+from rnnlm.text.lines import (
+    Line,
+    is_blank,
+    lines_with_ends,
+    place_of_words,
+    split_cells,
+    split_words,
+    without_end,
+)
 from rnnlm.text.named_columns import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
@@ -93,32 +101,14 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterato
     filled = [line for line in whole if not is_blank(line[1]) and not is_document_start(line[1])]
     words = [(number, line) for number, line in filled if not line.startswith("#")] or filled
 
-    has_tabs = sum("\t" in line for _, line in words) > len(words) / 2
-    rows = [line.split("\t") if has_tabs else split_words(line) for _, line in words]
-    [(count, _)] = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+    has_tabs, count, rows = split_cells([line for _, line in words])
     numbers = [number for (number, _), row in zip(words, rows, strict=True) if len(row) == count]
     rows = [row for row in rows if len(row) == count]
     last = frozenset(row[-1] for row in rows)
     first_line = numbers[0] if numbers else 0
-    layout = ColumnLayout(source, has_tabs, count, first_line, _word_column(rows), last)
+    word = str(place_of_words(rows) + 1)
+    layout = ColumnLayout(source, has_tabs, count, first_line, word, last)
     return layout, itertools.chain(sample, rest)
-
-
-def _word_column(rows: Rows) -> str:
-    """Return the number of the column of the words: the one behind the first column that numbers
-    the words of each sentence, else the first one."""
-    columns = list(zip(*rows, strict=True))
-    for number, cells in enumerate(columns[:-1], start=1):
-        if _counts_words(cells):
-            return str(number + 1)
-    return FIRST_COLUMN
-
-
-def _counts_words(cells: Sequence[str]) -> bool:
-    """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
-    # Only numbers get as far as to be the cell before.
-    pairs = itertools.pairwise(["0", *cells])
-    return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
 
 
 def has_columns(lines: Sequence[str]) -> bool:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.device import without_autocast
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.tasks.common.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
@@ -101,7 +101,7 @@ def nbest_paths(
     score_Bn = after_Bn
     same_Bn = torch.arange(n, device=device).expand(B, n)
     steps = []
-    for t in pieces(reversed(range(T))):
+    for t in interruptible_pieces(reversed(range(T))):
         # Put each label before each suffix, and keep the n that are part of the best sequences.
         is_word_B1 = (t < lengths_B).unsqueeze(1)
         after_BnK = after_Bn.unsqueeze(2) + before_YK[next_Bn]
@@ -129,7 +129,7 @@ def _best_path(
     labels = []
     # A GPU would have to be waited for to know whether there is padding, so assume it there.
     is_padded = lengths_B.device.type != "cpu" or bool((lengths_B < T).any())
-    for t in pieces(reversed(range(T))):
+    for t in interruptible_pieces(reversed(range(T))):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
         found_B, label_B = (best_TBK[t] + after_BK).max(1)
         after = (after_BK + scores_TBK[t]).gather(1, label_B.unsqueeze(1)).squeeze(1)
@@ -156,7 +156,7 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
     # With thousands of labels all rows at once would need too much memory.
     rows = max(1, CELLS_AT_ONCE // into_KK.numel())
     best = [chain.start_K + scores_TBK[0]]
-    for scores_BK in pieces(scores_TBK[1:]):
+    for scores_BK in interruptible_pieces(scores_TBK[1:]):
         parts = [(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)]
         best.append(torch.cat(parts) + scores_BK)
     return torch.stack(best)
@@ -218,7 +218,7 @@ def _log_sum_of_arcs(
     label_AND = label_TAND[0]
     total_AND = chain.start_K[label_AND] + scores_TBK[0, row_A11, label_AND]
     total_AND = total_AND.masked_fill(before_TAND[0] != 0, -torch.inf)
-    for t in pieces(range(1, len(arcs_TAND2))):
+    for t in interruptible_pieces(range(1, len(arcs_TAND2))):
         # All arcs into the node before an arc precede it.
         last_ANDD = label_AND[set_A11, node_TAND[t]]
         after_ANDD = chain.transitions_KK[last_ANDD, label_TAND[t].unsqueeze(3)]
@@ -564,7 +564,7 @@ class LinearChain(nn.Module):
             tiny = torch.finfo(exp_TBK.dtype).tiny
             # By an index, the gradient of each step would be as large as the gradient of all of
             # them.
-            for exp_BK in pieces(exp_TBK.unbind()):
+            for exp_BK in interruptible_pieces(exp_TBK.unbind()):
                 before_BK = steps[-1] @ exp_KK if steps else start_K.exp()
                 weights_BK = before_BK * exp_BK
                 sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=tiny))

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.lm.neural.initialisation import start_weights
@@ -25,6 +24,7 @@ from rnnlm.lm.neural.settings import Activation as ActivationName
 from rnnlm.lm.neural.trace import NamedLayer, trace_hidden, trace_stack
 from rnnlm.lm.neural.trained_network import ends
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
+from rnnlm.parallel import interruptible_pieces
 from rnnlm.tasks.common.batches import is_word, on_device
 from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.networks.contextual import LayerMixture
@@ -379,15 +379,13 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 #     v = tanh(W [a; b] + c),  v = tanh([a; b]' V [a; b] + W [a; b] + c)
 #
 # with a and b the vectors of a node's children, and of a leaf v = W' x + c', x its word's vector
-# (without `leaf_map` x itself, if the widths are equal). Shapes: T words and N = 2 T - 1 nodes of
-# the longest text, C nodes of one height in all texts.
+# (x itself where `leaf_map` asks for no map and the widths are equal). Shapes: T words and N = 2 T
+# - 1 nodes of the longest text, C nodes of one height in all texts.
 
 
 class TreeComposition(Reader):
-    """Vectors of the nodes of trees, all nodes of one height at once. The map of the leaves starts
-    orthogonal (Saxe et al. 2014), so that leaves are as long as their words' vectors: shorter ones
-    give a tensor nothing to multiply. The tensor starts at zero, so that the network begins as the
-    one with a matrix alone. Batches are normalised where they enter
+    """Vectors of the nodes of trees, all nodes of one height at once. The tensor starts at zero, so
+    that the network begins as the one with a matrix alone. Batches are normalised where they enter
     the recursion, at the leaves, as Laurent et al. (2016) do with recurrent layers."""
 
     activation = "tanh"
@@ -398,7 +396,6 @@ class TreeComposition(Reader):
         self.leaf: nn.Module = nn.Identity()
         if settings.maps_leaves:
             self.leaf = nn.Linear(read, width)
-            nn.init.orthogonal_(self.leaf.weight)
             nn.init.zeros_(self.leaf.bias)
         self.compose = nn.Linear(2 * width, width)
         self.tensor: nn.Module = nn.Identity()
@@ -433,7 +430,7 @@ class TreeComposition(Reader):
         rows = child_X.split(
             [2 * sum(count for _, count in of_height) for of_height in heights[1:]]
         )
-        for height, pieces_of_height in pieces(enumerate(heights)):
+        for height, pieces_of_height in interruptible_pieces(enumerate(heights)):
             if height:
                 pairs_C2H = torch.cat(given[height]).index_select(0, rows[height - 1])
                 vectors.append(self._composed(pairs_C2H.view(-1, 2 * self.width)))

@@ -52,6 +52,7 @@ LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
 # Below, a size has vanished: fp32 ends there; above, it is taken to grow no more
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
+LEAST_FIT = 0.95  # R squared from which a size is taken to fall or rise exponentially
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,15 @@ class Trend:
         low: Lower bound of its 95 % interval.
         high: Upper bound of its 95 % interval.
         largest_lag: Largest lag that was used.
+        fit: R squared of the line through the logarithms; NaN where all are alike, or one is
+            infinite.
     """
 
     slope: float
     low: float
     high: float
     largest_lag: int
+    fit: float
 
     @property
     def course(self) -> Course:
@@ -84,8 +88,9 @@ class Trend:
     @property
     def half_life(self) -> float | None:
         """The number of tokens in which the size halves; if it explodes, minus the number of tokens
-        in which it doubles. None where the size stays as it is."""
-        return -math.log(2) / self.slope if self.slope else None
+        in which it doubles. None where the size stays as it is, or is no exponential function of
+        the lag: R squared of the log-linear regression is below 0.95."""
+        return None if not self.slope or self.fit < LEAST_FIT else -math.log(2) / self.slope
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,10 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
         squares_KB = squares_KB[: max(1, vanished[0])]
     if len(squares_KB) == 1:
         squares_KB = np.stack([at_0_B, squares_KB[0]])
-    slope = float(_slopes(squares_KB.mean(1)[np.newaxis])[0])
+    mean_K = squares_KB.mean(1)
+    slope = float(_slopes(mean_K[np.newaxis])[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fit = slope**2 * np.var(np.arange(len(mean_K))) / np.var(np.log(mean_K) / 2)
 
     # Draw positions with replacement: how often each is drawn is its weight.
     random = np.random.default_rng(seed)
@@ -156,7 +164,7 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
     slopes_R = _slopes(weights_RB @ squares_KB.T)
     ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
     low, high = np.quantile(slopes_R, ends, method="nearest")  # between -inf and a number is nan
-    return Trend(slope, float(low), float(high), largest_lag)
+    return Trend(slope, float(low), float(high), largest_lag, float(fit))
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:

@@ -322,6 +322,8 @@ def _course(curve: Curve) -> str:
     first_size, last_size = curve.mean[curve.at(1)], curve.mean[curve.at(last)]
     sizes = f"{first_size:.3g} at lag 1, {last_size:.3g} at lag {last}"
 
+    if trend.course in ("vanishes", "explodes") and trend.half_life is None:
+        return f"{trend.course}, but not exponentially ({sizes})"
     # A size of zero vanishes at once: its trend has no slope.
     if trend.course == "vanishes":
         half_life = (trend.half_life or 0.0) if math.isfinite(trend.slope) else 0.0

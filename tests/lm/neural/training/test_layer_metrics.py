@@ -10,7 +10,7 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
-from rnnlm.lm.neural.layers.steps import Step
+from rnnlm.lm.neural.layers.steps import CellStep
 from rnnlm.lm.neural.spectrum import recurrent_matrices, spectral_radius
 from rnnlm.lm.neural.training import progress, state as state_module
 from rnnlm.lm.neural.training.contracts import Batch
@@ -205,7 +205,7 @@ def test_saturation_is_judged_by_the_activation(make):
     shares = {}
     for activation, hidden in values.items():
         layer = make(model="rnn", activation=activation).network.body.layers[0]
-        shares[activation] = float(saturated_share(layer, [Step(torch.tensor([hidden]))]))
+        shares[activation] = float(saturated_share(layer, [CellStep(torch.tensor([hidden]))]))
     assert shares == {"tanh": 0.5, "sigmoid": 0.5, "relu": 0.25, "elu": 0.25, "leaky_relu": 0}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from rnnlm.config import about
+from rnnlm.config import Positive, about
 from rnnlm.lm.ngram import unigram
 from rnnlm.registry import Kind
 
@@ -16,6 +16,7 @@ class FlatSettings:
     """A model to which all words are equally likely."""
 
     model: Annotated[Literal["flat"], about("kind of model")] = "flat"
+    pseudocount: Annotated[Positive, about("count that each word has")] = 1.0
 
 
 class FlatModel(unigram.UnigramModel):
@@ -27,7 +28,8 @@ class FlatModel(unigram.UnigramModel):
 def fit(resolved, data, stop=None, initial=None, save=None):
     """Count nothing."""
     began = time.perf_counter()
-    model = FlatModel.from_counts(np.zeros(data.tokenizer.size), 1.0, data.tokenizer)
+    added = resolved.make(FlatSettings).pseudocount
+    model = FlatModel.from_counts(np.zeros(data.tokenizer.size), added, data.tokenizer)
     tokens = data.train.tokens
     yield from unigram.last_events(model, data.valid, tokens, lambda: time.perf_counter() - began)
 

@@ -90,6 +90,7 @@ def test_raw_text_is_written_in_any_format(tmp_path):
     text, words = "do n't go !", ("do", "n't", "go", "!")
     labels = {"upos": ["AUX", "PART", "VERB", "PUNCT"]}
     written = {name: raw_sentence(text, words, name).with_labels(labels) for name in WRITTEN}
+    assert json.loads(written.pop("xlsx").splitlines()[1]) == [text, "AUX PART VERB PUNCT"]
     assert written["conllu"] == (
         "# text = do n't go !\n"
         "1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
@@ -117,9 +118,8 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
         ("g.tsv", "", "tsv"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        assert (
-            known_formats.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
-        )
+        found = known_formats.detect_document_format(str(tmp_path / name), LabelledSettings())
+        assert found == format
 
 
 def test_labels_never_take_the_place_of_the_words(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from decimal import Decimal
 
 import pyarrow
 import pyarrow.parquet
@@ -247,10 +248,16 @@ def test_labels_in_another_notation_are_said_to_write_no_spans(read, change):
         assert read(change(TAGGED)).scheme == {"2": "none"}
 
 
-@pytest.mark.parametrize("label", ['["1"]', "1.0", "1"])
-def test_one_label_may_be_a_list_or_a_number(read, label):
-    text = read(f'{{"text": "x", "label": {label}}}\n', "text")
-    assert text.examples[0].text_labels == ("1",)
+@pytest.mark.parametrize("value, label", [
+    (["1"], "1"), (1.0, "1"), (1, "1"), ("1.00", "1.00"), (Decimal("1.00"), "1"), (0.5, "0.5"),
+    (Decimal("0.50"), "0.5"), ("1.10", "1.10"),
+], ids=repr)  # fmt: skip
+def test_one_label_may_be_a_list_or_a_number(read, tmp_path, value, label):
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["x"], "label": [value]}), path)
+    row = json.dumps({"text": "x", "label": value}, default=float)
+    for content, name in ((path.read_bytes(), path.name), (row, "t.jsonl")):
+        assert read(content, "text", name).examples[0].text_labels == (label,)
 
 
 @pytest.mark.parametrize("line, count", [(1, 2), (3, 2), (len(TAGGED.splitlines()) - 1, 2)])

@@ -150,9 +150,11 @@ def test_leaves_are_mapped_unless_a_model_is_older_or_of_one_width():
         (equal, False),
         ({**equal, "leaf_map": True}, True),
         ({**narrow, "leaf_map": False}, True),
+        ({**equal, "leaf_map": None}, True),
+        ({**equal, "leaf_map": None, "composition": "tensor"}, False),  # which would learn late
     ):
         assert ("encoder.leaf.weight" in array_shapes(settings, codec)) is is_mapped
-    assert network_settings("classification", "recursive").leaf_map
+    assert network_settings("classification", "recursive").leaf_map is None
 
 
 @pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.soak)])

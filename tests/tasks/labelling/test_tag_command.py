@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rnnlm.tasks.labelling.tagging import tag
+from support import workbooks
 from support.tiny_tasks import VALID, columns
 
 SENTENCE = "fly me to new york at noon"
@@ -103,6 +104,10 @@ def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, he
     assert [*row] == ["id", "words", "intent", "slots", "slots_probability", "intent_probability"]
     assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight")
     assert 0.5 < row["intent_probability"] <= 1
+    rnnlm(f"tag -m {slot_tagger.folder} --input in.jsonl --probabilities -o out.xlsx")
+    [cells] = workbooks.rows_of("out.xlsx")
+    probabilities = " ".join(map(str, row["slots_probability"]))
+    assert cells == {**row, "slots": "O O", "slots_probability": probabilities, "reason": None}
 
 
 def test_sentence_labels_need_a_format_with_room(rnnlm, slot_tagger, here):

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm.checks import items_of
 from rnnlm.config import plain
@@ -20,7 +20,7 @@ from rnnlm.text.word_rows import sentences_of
 if TYPE_CHECKING:
     import pyarrow
 
-Row: TypeAlias = dict[str, object]
+Record: TypeAlias = dict[str, object]
 
 _folders: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # of files that are in use
 TEXT = "text"  # name of the text's column in the file
@@ -52,7 +52,7 @@ def write_dataset(
     if hasattr(dataset, "with_format") and hasattr(dataset, "features"):
         dataset = dataset.with_format(None)
     wanted = tuple(dict.fromkeys((*columns, *sentence_columns)))
-    rows = _read(_with_names_of_classes(dataset, _wanted_rows(dataset, column, wanted)))
+    rows = _read(_wanted_rows(dataset, column, wanted))
     if sentence_columns:
         rows = _sentences(rows, sentence_columns)
     if not columns:
@@ -60,7 +60,7 @@ def write_dataset(
     return _write("dataset.jsonl", "the data set", (json.dumps(row, default=str) for row in rows))
 
 
-def _sentences(rows: Iterable[Row], sentence_columns: Sequence[str]) -> Iterator[Row]:
+def _sentences(rows: Iterable[Record], sentence_columns: Sequence[str]) -> Iterator[Record]:
     """Yield a row for each sentence of a data set with a row a word."""
     numbered = (
         tables.Row(f"dataset[{number}]", cast(dict[str | None, object], row))
@@ -68,10 +68,10 @@ def _sentences(rows: Iterable[Row], sentence_columns: Sequence[str]) -> Iterator
     )
     for sentence in sentences_of(table_of("the data set", numbered), TEXT, sentence_columns):
         if not sentence.is_repeated:
-            yield {**cast(Row, sentence.rows[0].values), TEXT: " ".join(sentence.words)}
+            yield {**cast(Record, sentence.rows[0].values), TEXT: " ".join(sentence.words)}
 
 
-def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
+def _checked_texts(rows: Iterable[Record]) -> Iterator[Record]:
     """Yield rows whose text is one. (Labelled rows may have lists of words.)"""
     for number, row in enumerate(rows):
         if row[TEXT] is not None and not isinstance(row[TEXT], str):
@@ -79,7 +79,7 @@ def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _read(rows: Iterable[Row]) -> Iterator[Row]:
+def _read(rows: Iterable[Record]) -> Iterator[Record]:
     """Yield rows. An error of the library that holds them is turned into a TextError."""
     try:
         yield from rows
@@ -117,7 +117,7 @@ def remove(path: Path) -> None:
         folder.cleanup()
 
 
-def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Row]:
+def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Record]:
     """Yield the wanted columns of each row; the column of the text is called "text"."""
     wanted: Mapping[str, str] = {name: name for name in columns}
     if column is not None:
@@ -140,6 +140,7 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
         return
 
     names = wanted
+    features: Any = getattr(getattr(dataset, "features", None), "to_dict", dict)()
     for value in _items(dataset):
         row = _as_mapping(value)
         if row is None:
@@ -147,7 +148,9 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
             continue
         # The first row decides on the columns.
         names = _names_of(list(row), names)
-        yield _row({new: row[old] for old, new in names.items()})
+        renamed = {new: features.get(old) for old, new in names.items()}
+        plain_row = _row({new: row[old] for old, new in names.items()})
+        yield tables.with_class_names(plain_row, renamed)
 
 
 def _arrow_batches(dataset: object) -> "Iterable[pyarrow.RecordBatch] | None":
@@ -196,35 +199,6 @@ def _as_mapping(row: object) -> Mapping[str, object] | None:
     return None
 
 
-def _with_names_of_classes(
-    dataset: object, rows: Iterable[dict[str, object]]
-) -> Iterator[dict[str, object]]:
-    """Yield rows with the names of their labels, where Hugging Face's `datasets` stores numbers
-    and keeps the names beside them (`ClassLabel`)."""
-    # A column by itself has features, too, but no names of them.
-    features = getattr(dataset, "features", None)
-    names_of: dict[str, Sequence[str]] = {}
-    for name, feature in features.items() if isinstance(features, Mapping) else ():
-        # A label of each word is a list of such labels.
-        names = getattr(getattr(feature, "feature", feature), "names", None)
-        if names:
-            names_of[name] = names
-
-    for row in rows:
-        for name, names in names_of.items():
-            value = row.get(name)
-            if isinstance(value, list):
-                row[name] = [_name_of(number, names) for number in value]
-            elif isinstance(value, int):
-                row[name] = _name_of(value, names)
-        yield row
-
-
-def _name_of(number: int | None, names: Sequence[str]) -> str | None:
-    """Return the name of a label; a negative number means an unknown one."""
-    return None if number is None or number < 0 else names[number]
-
-
 def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
     """Return the wanted columns, all of which must be there, each with its name in the file; if
     none is named, the column of the text: one of a usual name, or the only one."""
@@ -249,10 +223,10 @@ def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str,
     )
 
 
-def _row(values: dict[str, object]) -> Row:
+def _row(values: dict[str, object]) -> Record:
     """Return a row in JSON's types: arrays become lists, bytes text, and gaps of any library
     None."""
-    row: Row = {}
+    row: Record = {}
     for name, value in values.items():
         value = plain(value)
         if isinstance(value, bytes):

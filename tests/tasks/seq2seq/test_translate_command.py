@@ -13,6 +13,7 @@ from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq import decoding
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from support import workbooks
 from support.tiny_seq2seq import tiny_model, varied_model
 
 LINES = ["the cat sat", "dog", "a dog sat on the mat", "the the cat on mat a dog"]
@@ -62,6 +63,10 @@ def test_a_table_keeps_its_columns(rnnlm, model, expected, here):
     header, empty, *written = csv.reader((here / "best.csv").read_text().splitlines())
     assert header[3:] == ["rank", "logprob_nats", "score", "translation"] and empty[3:] == [""] * 4
     assert [row[0] + row[3] for row in written[:4]] == ["11", "12", "21", "22"]
+    rnnlm("translate", "-m", model, "--input", "in.csv", "--nbest", 2, "-o", "best.xlsx")
+    [empty, *rows] = [[*row.values()] for row in workbooks.rows_of("best.xlsx")]
+    assert [row[:4] for row in rows] == [[*row[:3], int(row[3])] for row in written]
+    assert [f"{row[4]:z.4f}" for row in rows] == [row[4] for row in written]
     rnnlm("translate", "-m", model, *LINES, "-o", "typed.tsv")
     lines = [["text", "translation"], *map(list, zip(LINES, expected, strict=True))]
     assert [line.split("\t") for line in (here / "typed.tsv").read_text().splitlines()] == lines

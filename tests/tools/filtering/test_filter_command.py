@@ -102,6 +102,9 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     ("--max-perplexity 9 -m x", "several models need the name of a language each"),
     ("--max-perplexity 9 --perplexity-column ''", "perplexity_column is empty"),
     ("--cutoffs 3,9 --bucket-column perplexity", "two columns are called"),
+    ("--against lstm", "--against and --max-difference need each other"),
+    ("--cutoffs 3,9 --keep heads", "there is no 'heads'"),
+    ("--cutoffs 3,9 --keep ''", "keep is empty"),
 ])  # fmt: skip
 def test_wrong_requests_are_refused(rnnlm, models, shards, here, options, what):
     before = sorted(here.rglob("*"))
@@ -113,6 +116,8 @@ def test_wrong_requests_are_refused(rnnlm, models, shards, here, options, what):
 @pytest.mark.parametrize(("models", "what"), [
     ("-m en=a -m en=b", "en already has a model"),
     ("-m =a -m de=b", "give both the name of a language and a model"),
+    ("-m en=a -m de=b --against x --max-difference 0", "a general model is for one model"),
+    ("-m en=a -m de=b --cutoffs 3,9", "buckets are for one model"),
     ("-m none=a -m de=b", "none cannot be the name of a language"),
     ("-m en/x=lstm -m de=b", "'en/x' cannot be the name of a language"),
 ])  # fmt: skip

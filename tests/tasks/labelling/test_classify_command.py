@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support import workbooks
 from support.commands import train
 
 TEXTS = ("fly me to oslo", "what costs it")
@@ -70,6 +71,8 @@ def test_column_is_named_and_output_suffix_chooses_format(rnnlm, classifier, her
     assert (row["label"], row["predicted_label"]) == ("gold", "fare")
     assert 0.5 < row["predicted_label_probability"] <= 1
     assert rnnlm(f"{asked} -o out.parquet").code == 2
+    assert rnnlm(f"{asked} -o out.xlsx").code == 0
+    assert workbooks.rows_of("out.xlsx") == [{**row, "reason": None}]
 
 
 def test_standard_input_is_lines_or_json(rnnlm, classifier):
