@@ -177,13 +177,12 @@ def test_loaded_model_stands_for_its_folder_where_needed(folder, monkeypatch):
         next(tune(adapt(model, "unigram"), "unigram", "text.txt"))
 
 
-def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_bundled_corpus_model_defaults_to_the_test_part(folder, here):
     with pytest.raises(rnnlm.RnnlmError, match="no data to evaluate on; name a file"):
         evaluate(folder / "trigrams")
-    manifest = save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
+    manifest = save(here / "bundled", fit("ngram", order=3), "ngram", order=3)
     trained_on = {"text": ["bundled corpus english"]}
-    model_folder.save_results(tmp_path / "bundled", manifest, {}, trained_on)
+    model_folder.save_results(here / "bundled", manifest, {}, trained_on)
     model = rnnlm.load("bundled")
     signature = evaluate("bundled", rnnlm.corpora.part("english", "test")).signature
     for evaluation in (evaluate("bundled"), model.evaluate(), evaluate("bundled", "english")):

@@ -65,19 +65,18 @@ def test_what_is_stored_was_run_once_and_is_clean(name):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_a_notebook_runs_as_a_plain_program(tmp_path, monkeypatch, capsys):
+def test_a_notebook_runs_as_a_plain_program(here, monkeypatch, capsys):
     for part in ("train", "valid", "test"):
         lines = corpora.part("english", part).read_text(encoding="utf-8").splitlines(True)
-        small = tmp_path / "corpora" / "english" / f"{part}.txt"
+        small = here / "corpora" / "english" / f"{part}.txt"
         small.parent.mkdir(parents=True, exist_ok=True)
         small.write_text("".join(lines[:80]), encoding="utf-8")
-    monkeypatch.setattr(corpora, "FOLDER", tmp_path / "corpora")
+    monkeypatch.setattr(corpora, "FOLDER", here / "corpora")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.chdir(tmp_path)
     code = "\n".join(text_of(cell["source"]) for cell in cells("first-model", "code"))
     exec(compile(made_small(code), "first-model", "exec"), {"__name__": "notebook"})
     assert "perplexity" in capsys.readouterr().out
-    assert (tmp_path / "checkpoints" / "first" / "config.json").is_file()
+    assert (here / "checkpoints" / "first" / "config.json").is_file()
 
 
 @pytest.mark.soak

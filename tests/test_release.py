@@ -150,11 +150,10 @@ def test_the_core_alone_has_a_limit_of_one_per_cent_above_main(budget):
     )
 
 
-def test_a_commit_and_a_folder_are_counted_alike(budget, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_commit_and_a_folder_are_counted_alike(budget, here):
     for name in ("rnnlm/a.py", "rnnlm/tools/b/__init__.py", "cli/c.py", "tests/d.py", "docs/e.md"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text('"""Say what it does."""\n\nx = 1\n')
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text('"""Say what it does."""\n\nx = 1\n')
     for command in ("init -q", "add .", "-c user.name=a -c user.email=b commit -q -m c"):
         subprocess.run(["git", *command.split()], check=True)
     [commit] = budget.last_commits()

@@ -71,8 +71,7 @@ def test_shipped_model_has_the_settings_of_its_commands():
     assert str(card["line_starts"]) == changed["line_starts"]
 
 
-def test_the_program_of_its_page_writes_weights_in_8_bits(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_program_of_its_page_writes_weights_in_8_bits(here):
     text = Path("corpora/english/test.txt")
     text.parent.mkdir(parents=True)
     text.write_text("\n".join(english_lines(200)) + "\n", encoding="utf-8")
@@ -111,6 +110,5 @@ def test_it_finds_recognize_speech_likelier(model, frame):
     assert better.logprob_nats > worse.logprob_nats
 
 
-def test_shipped_model_is_found_by_name_by_default(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_shipped_model_is_found_by_name_by_default(here):
     assert loading.find("demo") == FOLDER

@@ -163,19 +163,18 @@ def likeliest(logits):
     return " ".join("".join(LABELS[label] for label in kept).split())
 
 
-def test_two_commands_decode_in_two_stages(words, tmp_path, monkeypatch):
+def test_two_commands_decode_in_two_stages(words, here, monkeypatch):
     pytest.importorskip("ctc_beam_decoder")
     from rapidfuzz.distance import Levenshtein
 
     letters = [re.sub(r"[^a-z ]", "", line.lower().replace("-", " ")) for line in TEST_LINES]
     lines = [" ".join(line.split()) for line in letters if 3 <= len(line.split()) <= 20][:400]
     arrays = simulated(lines, noise=2.1)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "kn.arpa").symlink_to(words[0])
+    (here / "kn.arpa").symlink_to(words[0])
     utterances = [f"u{number:04}" for number in range(len(lines))]
     np.savez("logits.npz", **dict(zip(utterances, arrays, strict=True)))
     transcripts = zip(utterances, lines, strict=True)
-    (tmp_path / "transcripts.txt").write_text("".join(f"{u} {line}\n" for u, line in transcripts))
+    (here / "transcripts.txt").write_text("".join(f"{u} {line}\n" for u, line in transcripts))
     # The program of the page.
     written_files((ROOT / "docs" / "rescoring.md").read_text(encoding="utf-8"))
     monkeypatch.setattr(sys, "argv", ["decode.py", "logits.npz", "nbest.jsonl"])

@@ -46,6 +46,11 @@ def network(model="lstm", tokenizer=None, **values):
     return NeuralLanguageModel(made.eval(), tokenizer)
 
 
+@pytest.fixture
+def onnx():
+    return pytest.importorskip("onnx")
+
+
 def session(path):
     return pytest.importorskip("onnxruntime").InferenceSession(str(path))
 
@@ -109,8 +114,7 @@ def test_a_missing_package_is_named(rnnlm, models, here, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*by their characters")
 @pytest.mark.parametrize(("model", "values"), EXPORTED)
-def test_both_models_equal_torch(tmp_path, model, values):
-    pytest.importorskip("onnx")
+def test_both_models_equal_torch(tmp_path, model, values, onnx):
     ours = network(model, **values)
     assert export_onnx(ours, tmp_path)[:2] == ["step.onnx", "score.onnx"]
     step, score = session(tmp_path / "step.onnx"), session(tmp_path / "score.onnx")
@@ -139,8 +143,7 @@ def test_both_models_equal_torch(tmp_path, model, values):
 @pytest.mark.parametrize(("model", "values"), [
     ("lstm", {"layers": 2}), ("gru", {}), ("gru", {"reset_gate": "before"}), ("rnn", {}),
 ])  # fmt: skip
-def test_the_evaluator_of_onnx_agrees(tmp_path, model, values):
-    onnx = pytest.importorskip("onnx")
+def test_the_evaluator_of_onnx_agrees(tmp_path, model, values, onnx):
     from onnx.reference import ReferenceEvaluator
 
     ours = network(model, **values)
@@ -157,8 +160,7 @@ def test_the_evaluator_of_onnx_agrees(tmp_path, model, values):
         np.testing.assert_allclose(logprobs, wanted[:, -1], atol=1e-4)
 
 
-def test_tied_weights_are_stored_once(tmp_path):
-    pytest.importorskip("onnx")
+def test_tied_weights_are_stored_once(tmp_path, onnx):
     sizes = {}
     for tied in (True, False):
         ours = network(tokenizer=make_tokenizer([" ".join(map(str, range(1000)))]), tied=tied)
@@ -167,19 +169,17 @@ def test_tied_weights_are_stored_once(tmp_path):
     assert sizes[False] - sizes[True] > 4 * 1000 * 4
 
 
-def test_the_folder_has_tokens_and_a_readme_whose_example_runs(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("onnx")
+def test_the_folder_has_tokens_and_a_readme_whose_example_runs(here, capsys, onnx):
     pytest.importorskip("onnxruntime")
     ours = network(tokenizer=make_tokenizer(tokenizer="sentencepiece", vocab_size=280))
     files = ["step.onnx", "score.onnx", "tokens.txt", "tokenizer.model", "README.md"]
-    assert export_onnx(ours, tmp_path) == files
-    tokens = [line.split(" ") for line in (tmp_path / "tokens.txt").read_text().splitlines()]
+    assert export_onnx(ours, here) == files
+    tokens = [line.split(" ") for line in (here / "tokens.txt").read_text().splitlines()]
     assert tokens == [[symbol, str(id)] for id, symbol in enumerate(ours.tokenizer.symbols())]
-    assert (tmp_path / "tokenizer.model").read_bytes() == ours.tokenizer.to_files()[files[3]]
-    readme = (tmp_path / "README.md").read_text()
+    assert (here / "tokenizer.model").read_bytes() == ours.tokenizer.to_files()[files[3]]
+    readme = (here / "README.md").read_text()
     assert "| input | `h_1` | float32 | (1, B, 12) |" in readme
     example = readme.split("```python\n")[1].split("```")[0]
-    monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(example, names)
     wanted, _ = ours.score(names["ids"], names["targets"], ours.initial_state(1))
@@ -187,8 +187,7 @@ def test_the_folder_has_tokens_and_a_readme_whose_example_runs(tmp_path, monkeyp
     assert names["ids"][0, 0] == ours.tokenizer.boundary_id and capsys.readouterr().out
 
 
-def test_what_is_there_is_replaced_only_if_asked(tmp_path, monkeypatch):
-    pytest.importorskip("onnx")
+def test_what_is_there_is_replaced_only_if_asked(tmp_path, monkeypatch, onnx):
     ours = network()
     export_onnx(ours, tmp_path / "out")
     with pytest.raises(OutputError, match=r"out/step\.onnx already exists"):
@@ -206,8 +205,7 @@ def test_what_is_there_is_replaced_only_if_asked(tmp_path, monkeypatch):
     assert not (tmp_path / "large").exists()
 
 
-def test_the_command_says_what_it_wrote(rnnlm, models, here):
-    pytest.importorskip("onnx")
+def test_the_command_says_what_it_wrote(rnnlm, models, here, onnx):
     ended = rnnlm("export", "-m", models.lstm, "--onnx", "out")
     assert ended.code == 0
     last = ended.err.splitlines()[-1]
@@ -225,9 +223,8 @@ def recogniser_tokens(folder, symbols):
     return path
 
 
-def test_calls_of_sherpa_by_position(tmp_path):
+def test_calls_of_sherpa_by_position(tmp_path, onnx):
     """The calls of its OnlineRnnLM: the boundary from states of zeros, then one token at a time."""
-    pytest.importorskip("onnx")
     ours = network(layers=2, connections="highway")
     export_onnx(ours, tmp_path, target="sherpa")
     loaded = session(tmp_path / "lm.onnx")
@@ -253,8 +250,7 @@ def test_calls_of_sherpa_by_position(tmp_path):
     ("a 0\nb 1\n\na 2\n", "line 4 has a again, after line 1"),
     ("a 0\nb 0\n", "line 2 has 0 again, after line 1"), (b"\xff 0\n", "not UTF-8"),
 ])  # fmt: skip
-def test_tokens_that_cannot_be_read(tmp_path, content, error):
-    pytest.importorskip("onnx")
+def test_tokens_that_cannot_be_read(tmp_path, content, error, onnx):
     if content:
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / "tokens.txt").write_bytes(data)
@@ -262,8 +258,7 @@ def test_tokens_that_cannot_be_read(tmp_path, content, error):
         export_onnx(network(), tmp_path / "o", target="sherpa", tokens=tmp_path / "tokens.txt")
 
 
-def test_a_byte_order_mark_is_no_part_of_a_symbol(tmp_path):
-    pytest.importorskip("onnx")
+def test_a_byte_order_mark_is_no_part_of_a_symbol(tmp_path, onnx):
     tokens = recogniser_tokens(tmp_path, make_tokenizer().symbols())
     plain = tokens.read_bytes()
     tokens.write_bytes(b"\xef\xbb\xbf" + plain)
@@ -271,8 +266,7 @@ def test_a_byte_order_mark_is_no_part_of_a_symbol(tmp_path):
     assert (tmp_path / "lm" / "tokens.txt").read_bytes() == plain
 
 
-def test_tokens_of_another_language(tmp_path):
-    pytest.importorskip("onnx")
+def test_tokens_of_another_language(tmp_path, onnx):
     tokens = recogniser_tokens(tmp_path, ["<blk>", "chat", "chien"])
     with pytest.raises(UsageError, match="has none of these tokens"):
         export_onnx(network(), tmp_path / "o", target="sherpa", tokens=tokens)

@@ -148,9 +148,8 @@ def test_damaged_folders_are_an_error(tmp_path):
         LanguageModel.load_from_dir(str(tmp_path))
 
 
-def test_a_model_is_given_by_name(tmp_path, monkeypatch):
-    save(tmp_path / "checkpoints" / "mine", fit("gru"), "gru")
-    monkeypatch.chdir(tmp_path)
+def test_a_model_is_given_by_name(here):
+    save(here / "checkpoints" / "mine", fit("gru"), "gru")
     assert LanguageModel("mine").model.score("the cat") < 0
 
 

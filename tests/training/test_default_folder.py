@@ -114,7 +114,6 @@ def test_a_dot_has_its_folders_name(tmp_path, monkeypatch):
     assert name_for(".") == name_for("*.txt") == "mine-lstm"
 
 
-def test_a_file_may_be_called_like_a_glob(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_may_be_called_like_a_glob(here):
     Path("my[1].txt").touch()
     assert name_for("my[1].txt") == "my-1-lstm"

@@ -305,9 +305,8 @@ def test_the_last_lines_are_held_out_by_default(text, lines):
     assert made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == expected
 
 
-def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = write(tmp_path / "t.txt", "a b\n" * 9 + "held out\n")
+def test_a_vocabulary_comes_from_training_text_alone(here):
+    path = write(here / "t.txt", "a b\n" * 9 + "held out\n")
     made = plan(TrainingRequest(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
     assert set(made.data.tokenizer.symbols()) == {"</s>", "<unk>", "a", "b"}
     assert made.data.valid.oov_words == 2
@@ -321,17 +320,15 @@ def test_nothing_is_held_out_if_unwanted_or_useless(text):
     assert plan(named).holds_out is False
 
 
-def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = write(tmp_path / "one.txt", "a single line of text and nothing else")
+def test_a_text_of_one_line_trains_with_notice(here):
+    path = write(here / "one.txt", "a single line of text and nothing else")
     with pytest.warns(RnnlmWarning, match="single line: nothing is held out"):
         *events, finished = train(path, output="m", **SMALL)
     assert finished.results == {} and finished.step == 6
     stored_model.load(Path("m"), "cpu")
 
 
-def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_without_text_the_bundled_corpus_is_read(here):
     made = plan(TrainingRequest(model="unigram"))
     assert made.data.train.words > 200_000
     assert made.valid_is == "bundled corpus english, valid.txt"

@@ -279,14 +279,13 @@ def test_long_texts_are_resampled_in_blocks_and_single_ones_with_a_notice(text):
     assert found.low == found.high and found.p == 1
 
 
-def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path / "checkpoints" / "small", lstm, "lstm")
+def test_a_model_is_named_with_its_adaptation(lstm, text, here):
+    save(here / "checkpoints" / "small", lstm, "lstm")
     with pytest.warns(RnnlmWarning, match="default settings"):
         found = compare(["small", "small+unigram"], text(*LINES))
     assert "|adapt:unigram(" in found.models[1].evaluation.signature
     assert found.models[1].folder == "checkpoints/small"
-    save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
+    save(here / "checkpoints" / "small+unigram", lstm, "lstm")
     shown = compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
     assert "|adapt:none|" in shown
 

@@ -12,10 +12,7 @@ from rnnlm.lm.base.loading import Default, default_model
 from rnnlm.storage.manifest import CONFIG, read_manifest, write_manifest
 from support.saved_models import save_lstm, save_unigram
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def trained(name, hours, save=save_unigram, **facts):

@@ -26,18 +26,17 @@ def test_models_are_found_by_path_and_by_name(tmp_path, monkeypatch):
     assert loading.find("mine") == Path("mine")  # a path comes first
 
 
-def test_a_text_stands_for_its_model(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save_unigram(tmp_path / "checkpoints" / "my-unigram")
-    (tmp_path / "my").mkdir()  # no model
-    (tmp_path / "checkpoints" / "my-notes").mkdir()
+def test_a_text_stands_for_its_model(here):
+    save_unigram(here / "checkpoints" / "my-unigram")
+    (here / "my").mkdir()  # no model
+    (here / "checkpoints" / "my-notes").mkdir()
     assert loading.find("my") == Path("checkpoints/my-unigram")
     assert loading.base_folder("my+unigram") == Path("checkpoints/my-unigram")
     for name in ("m", "my-", "my-uni", "checkpoints/my"):
         refuse(name, f"no model (at|named) .*{name}")
-    save_unigram(tmp_path / "checkpoints" / "my-gru")
+    save_unigram(here / "checkpoints" / "my-gru")
     refuse("my", "my is ambiguous; models with that prefix: my-gru, my-unigram")
-    save_unigram(tmp_path / "checkpoints" / "my")
+    save_unigram(here / "checkpoints" / "my")
     assert loading.find("my") == Path("checkpoints/my")
 
 
@@ -51,9 +50,8 @@ def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch, shipped
     refuse("english", "available models: demo$")
 
 
-def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save_unigram(tmp_path / "checkpoints" / "mine")
+def test_missing_model_error_lists_the_available_ones(here):
+    save_unigram(here / "checkpoints" / "mine")
     refuse("yours", "no model named 'yours'; .*available models: .*mine")
     refuse("./checkpoints", "holds no config.json; name one of the models in it: checkpoints/mine")
     what = "no model named 'mine\\+cach'; there is no adaptation 'cach'; did you mean 'cache'"
@@ -68,15 +66,13 @@ def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
     ("w" * 5000, "no model named 'www"),
     ("no/where", "no model at no/where; there is no such folder"),
 ])  # fmt: skip
-def test_non_model_is_reported_as_such(tmp_path, monkeypatch, name, why):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
+def test_non_model_is_reported_as_such(here, name, why):
+    (here / "empty").mkdir()
+    (here / "file").touch()
     refuse(name, why)
 
 
-def test_the_shortest_name_is_one_that_is_found(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_shortest_name_is_one_that_is_found(here):
     assert loading.short_name(loading.SHIPPED) == "demo"
     folder = Path("checkpoints/mine")
     save_unigram(folder)

@@ -50,12 +50,11 @@ def again(model):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
 @pytest.mark.parametrize("name", [*KINDS, "ngram+unigram", "lstm+cache", "lstm+dynamic"])
-def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monkeypatch, tmp_path):
+def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monkeypatch, here):
     monkeypatch.chdir(folder)
     model = rnnlm.load(f"./{name}", "cpu")
     data = pickle.dumps(model)
     assert len(data) < LONGEST_PICKLE
-    monkeypatch.chdir(tmp_path)
     found = pickle.loads(data)
     assert (found.fingerprint, found.adaptation) == (model.fingerprint, model.adaptation)
     assert np.array_equal(scores(found), scores(model))

@@ -34,26 +34,23 @@ def write(path: str, check: bool) -> None:
 @pytest.mark.parametrize(("path", "why"), [
     ("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory"),
 ], ids=["no folder", "a folder"])  # fmt: skip
-def test_impossible_output_file_is_named(tmp_path, monkeypatch, path, why, check):
-    monkeypatch.chdir(tmp_path)
+def test_impossible_output_file_is_named(here, path, why, check):
     Path("folder").mkdir()
     with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
         write(path, check)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+    assert [entry.name for entry in here.iterdir()] == ["folder"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
-def test_read_only_folder_error_names_the_requested_file(tmp_path, monkeypatch, check):
-    monkeypatch.chdir(tmp_path)
-    tmp_path.chmod(0o555)
+def test_read_only_folder_error_names_the_requested_file(here, check):
+    here.chmod(0o555)
     why = r"(the folder /.* is read-only|Permission denied)"
     with pytest.raises(OutputError, match=rf"^cannot write (to )?out\.jsonl; {why}"):
         write("out.jsonl", check)
 
 
-def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_disk_failure_error_names_the_requested_file(here, monkeypatch):
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -62,7 +59,7 @@ def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
     why = "No space left on device; free some space, or choose another folder"
     with pytest.raises(OutputError, match=rf"^cannot write to out\.jsonl; {why}$"):
         write("out.jsonl", check=False)
-    assert not list(tmp_path.iterdir())
+    assert not list(here.iterdir())
 
 
 def test_a_new_file_replaces_no_other(tmp_path, monkeypatch):

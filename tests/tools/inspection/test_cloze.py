@@ -95,14 +95,13 @@ def test_rivals_have_surprisals_of_the_same_gap(tmp_path):
     assert items.rows[0][1:9] == ("good", None, "a", "a", 1, one, "b", three)
 
 
-def test_lessons_are_bundled_and_long_contexts_cut(tmp_path, monkeypatch):
+def test_lessons_are_bundled_and_long_contexts_cut(here):
     cloze = inspect_cloze({"halves": halves_model()}, "lessons", items=True)
     assert cloze.file == "lessons.tsv" and len(cloze.models[0].scores) == 20
     _, items = cloze.tables()
     assert items.rows[2][3] == "\u2026 a long day at work. Hana said hi to"
     # A file of that name is the user's.
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "lessons").write_text("text\tanswer\na ___\tb\n")
+    (here / "lessons").write_text("text\tanswer\na ___\tb\n")
     assert len(inspect_cloze({"halves": halves_model()}, "lessons").models[0].scores) == 1
 
 

@@ -32,12 +32,6 @@ def seen(utterances):
 EXPECTED = [("u1", "the cat", [("the cat", -1.5), ("the hat", -2.0)]), ("u2", "", [("", -3.0)])]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

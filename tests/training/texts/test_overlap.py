@@ -103,14 +103,13 @@ OF_TEST = REPEATED.format(SOME.format("30%", "test", "3 of 10"), "its")
 SAME_TEST = "the test text is the validation text itself: its metrics add nothing"
 
 
-def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_texts_that_are_not_held_out_are_reported(here):
     texts = {"a": OLD, "copy": OLD, "some": [*OLD[:3], *NEW[:7]], "few": [*OLD[:2], *NEW[:8]]}
     for name, its in {**texts, "twice": OLD * 2}.items():
-        (tmp_path / name).write_text("\n".join(its) + "\n")
+        (here / name).write_text("\n".join(its) + "\n")
 
     def told(text, **more):
-        return noted(TrainingRequest((text,), model="unigram", output=tmp_path / "m", **more))
+        return noted(TrainingRequest((text,), model="unigram", output=here / "m", **more))
 
     assert told("a", valid=("copy",)) == [SAME]
     assert told("a", valid=("few",), test=("some",)) == [OF_TEST]
@@ -145,16 +144,15 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("task", WRITTEN)
-def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task):
-    monkeypatch.chdir(tmp_path)
+def test_examples_that_are_not_held_out_are_reported(here, task):
     texts = {"a": OLD, "copy": OLD, "some": [*OLD[:3], *NEW[:7]], "new": NEW[:20]}
     texts |= {"short": ["yes", "no"] * 5, "more-short": ["yes", "no"] * 4, "twice": OLD * 2}
     for name, its in texts.items():
-        (tmp_path / name).write_text("".join(map(WRITTEN[task], its)))
+        (here / name).write_text("".join(map(WRITTEN[task], its)))
 
     def told(text, **more):
         more.setdefault("flags", {"holdout": 0.0})
-        return noted(TrainingRequest((text,), task=task, output=tmp_path / "m", **more))
+        return noted(TrainingRequest((text,), task=task, output=here / "m", **more))
 
     assert told("a", valid=("copy",)) == told("short", valid=("short",)) == [SAME]
     assert told("a", valid=("new",), test=("some",)) == [OF_TEST]
@@ -166,12 +164,11 @@ def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task
     assert all("of the lines held out for validation" in each for each in held_out)
 
 
-def test_examples_are_compared_as_they_are_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_examples_are_compared_as_they_are_read(here):
     for name, first in (("a", "This"), ("b", "THIS")):
         lines = [f"__label__1 {first} is line number {number}\n" for number in range(20)]
-        (tmp_path / name).write_text("".join(lines))
-    request = TrainingRequest(("a",), valid=("b",), task="classification", output=tmp_path / "m")
+        (here / name).write_text("".join(lines))
+    request = TrainingRequest(("a",), valid=("b",), task="classification", output=here / "m")
     assert noted(request) == []
     [told] = noted(replace(request, assignments={"lowercase": "true"}))
     assert told.startswith("100% of the lines of the validation text (20 of 20, ")

@@ -177,13 +177,11 @@ def test_a_budget_that_somebody_sets_stays(four, budget):
 
 
 @pytest.mark.parametrize("task", [None, "tagging", "classification", "seq2seq"])
-def test_nothing_follows_of_a_bundled_corpus(task, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_nothing_follows_of_a_bundled_corpus(task, here):
     assert not sizes_in(plan(TrainingRequest(task=task)).resolved.origins)
 
 
-def test_nothing_follows_of_a_bundled_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_nothing_follows_of_a_bundled_file(here):
     file = corpora.part("opinions", "train")
     assert not sizes_in(settled(file, task="classification")[1])
 
@@ -195,9 +193,8 @@ ROWS = "a b\tx\nc d\ty\na c\tx\n"
     (None, FOUR), ("tagging", TAGGED), ("classification", f"text\tlabel\n{ROWS}"),
     ("seq2seq", f"source\ttarget\n{ROWS}"),
 ])  # fmt: skip
-def test_few_lines_held_out_are_told(task, text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "text.tsv"
+def test_few_lines_held_out_are_told(task, text, here):
+    path = here / "text.tsv"
     path.write_text(text, encoding="utf-8")
     with pytest.warns(RnnlmWarning, match="a single line is held out for validation"):
         made = plan(TrainingRequest(text=(str(path),), task=task))
