@@ -156,7 +156,7 @@ def test_columns_have_names_of_any_case_and_numbers():
             named_columns.column_named(missing, ["id", "Text"], "f")
 
 
-def test_every_reader_keeps_the_first_row_of_a_table_without_a_header(tmp_path):
+def test_first_rows_that_are_no_header_and_columns_without_names_are_kept(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("the dog barks\nthe cat sits\nthe bird sings\n")
     expected = ["the dog barks", "the cat sits", "the bird sings"]
@@ -168,6 +168,9 @@ def test_every_reader_keeps_the_first_row_of_a_table_without_a_header(tmp_path):
     assert list(read_sources(source, texts)) == expected
     found = read_table(source, LabelledSettings(), "csv", "csv")
     assert [each.text for each in found] == expected
+    path.write_text(",,text\n1,a,the dog barks\n2,b,it rains\n")
+    (first, _) = read_sentences(path, SentenceSettings())
+    assert (first.text, first.columns) == ("the dog barks", {"1": "1", "2": "a"})
 
 
 def test_a_first_row_that_may_be_either_is_data_and_told(tmp_path):
@@ -176,13 +179,6 @@ def test_a_first_row_that_may_be_either_is_data_and_told(tmp_path):
     with pytest.warns(RnnlmWarning, match="walk walked', is read as data; .*`column=.walk.`"):
         assert len(read_pairs([path]).pairs) == 2
     assert len(read_pairs([path], ParallelSettings(column="walk")).pairs) == 1
-
-
-def test_columns_without_names_are_kept_apart(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text(",,text\n1,a,the dog barks\n2,b,it rains\n")
-    (first, _) = read_sentences(path, SentenceSettings())
-    assert (first.text, first.columns) == ("the dog barks", {"1": "1", "2": "a"})
 
 
 @pytest.mark.parametrize("name, file", [

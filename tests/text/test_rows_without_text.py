@@ -53,17 +53,12 @@ def lines_of(source, **settings):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_only_reads_skips_and_counts_them(tmp_path, kind):
+def test_what_only_reads_skips_them_and_what_answers_says_why(tmp_path, kind):
     source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
     with pytest.warns(RnnlmWarning, match="2 of 6 rows hold no text"):
         assert lines_of(source) == WORDS
     with pytest.warns(RnnlmWarning):
         assert lines_of(source, blank_lines="keep") == [text or "" for text in TEXTS]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_answers_row_by_row_says_why(tmp_path, kind):
-    source = table_of(tmp_path / f"a{kind}", TEXTS, n=range(6))
     found = list(read_sentences(source, SentenceSettings("text")))
     assert [each.text for each in found] == [text or "" for text in TEXTS]
     why = "column 'text' holds no text"
@@ -91,7 +86,7 @@ def test_each_row_that_cannot_be_read_has_its_reason(tmp_path, answers):
     assert has_reason == [*[True] * 6, False, *[True] * 6]
 
 
-def test_halves_of_characters_are_written_as_text(tmp_path):
+def test_halves_of_characters_are_written_as_text_refused_or_replaced(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "\\ud83d", "x": NaN}\n{"text": "b", "x": "\\ud83d"}\n')
     rows = read_table(str(path), LabelledSettings(), "jsonl", "jsonl")
@@ -99,6 +94,15 @@ def test_halves_of_characters_are_written_as_text(tmp_path):
     assert written == [{"text": "\ufffd", "x": None}, {"text": "b", "x": "\ufffd"}]
     texts = read_texts(str(path), "jsonl", TextFileSettings())
     assert [text.row for text in texts] == written
+    path.write_text('{"text": "a \\ud83d hen"}\n{"text": "\\ud83d\\ude00"}\n')
+    with pytest.raises(TextError, match="line 1, column 'text': not UTF-8.*half a character"):
+        lines_of(str(path))
+    replaced = ["a \ufffd hen", "\U0001f600"]
+    assert lines_of(str(path), encoding_errors="replace") == replaced
+    text = TextSettings(special_symbols="replace", encoding_errors="replace")
+    assert filtered(str(path), text=text) == [[line] for line in replaced]
+    settings = SentenceSettings(encoding_errors="replace")
+    assert [each.text for each in read_sentences(str(path), settings)] == replaced
 
 
 def test_data_sets_have_such_rows_too(tmp_path):
@@ -163,19 +167,6 @@ def test_only_columns_asked_for_are_looked_at(tmp_path, beside, form):
     assert [each.text for each in read_sentences(str(path))] == ["a hen", "a cat"]
     if form.startswith("%"):
         assert filtered(str(path)) == [["a hen"], ["a cat"]]
-
-
-def test_halves_of_characters_are_refused_or_replaced(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "a \\ud83d hen"}\n{"text": "\\ud83d\\ude00"}\n')
-    with pytest.raises(TextError, match="line 1, column 'text': not UTF-8.*half a character"):
-        lines_of(str(path))
-    replaced = ["a \ufffd hen", "\U0001f600"]
-    assert lines_of(str(path), encoding_errors="replace") == replaced
-    text = TextSettings(special_symbols="replace", encoding_errors="replace")
-    assert filtered(str(path), text=text) == [[line] for line in replaced]
-    settings = SentenceSettings(encoding_errors="replace")
-    assert [each.text for each in read_sentences(str(path), settings)] == replaced
 
 
 @pytest.mark.parametrize("kind", [

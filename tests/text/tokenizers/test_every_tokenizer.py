@@ -23,7 +23,7 @@ KINDS = [
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_a_stored_tokenizer_reloads_and_newlines_are_errors(settings):
+def test_a_stored_tokenizer_reloads_and_newlines_and_wrong_types_are_errors(settings):
     tokenizer = make_tokenizer(AWKWARD, **settings)
     again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
     assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
@@ -34,6 +34,17 @@ def test_a_stored_tokenizer_reloads_and_newlines_are_errors(settings):
     assert again.encode(AWKWARD).ids.tolist() == ids.tolist()
     with pytest.raises(TextError, match="newline"):
         tokenizer.encode(["a\nb"])
+    for read in (tokenizer.encode, tokenizer.surfaces):
+        for lines, message in LINES_OF_WRONG_TYPES:
+            with pytest.raises(TypeError, match=message):
+                read(lines)
+    for ids, message in IDS_OF_WRONG_TYPES:
+        with pytest.raises(TypeError, match=message):
+            tokenizer.decode(ids)
+    ids = tokenizer.encode([LINES[0]]).ids
+    for same in (ids.tolist(), tuple(map(np.int64, ids))):
+        assert tokenizer.decode(same) == tokenizer.decode(ids) != ""
+    assert tokenizer.decode([]) == tokenizer.decode(np.array([])) == ""
 
 
 LINES_OF_WRONG_TYPES = [
@@ -52,23 +63,6 @@ IDS_OF_WRONG_TYPES = [
     ([1, 2.5], "not a list of float"), (np.array([1.0]), "not a 1-d array of float64"),
     (np.array([[1]]), "not a 2-d array of int64"), ([[1]], "not a list of list"),
 ]  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_wrong_types_of_lines_or_ids_are_refused(settings):
-    tokenizer = make_tokenizer(AWKWARD, **settings)
-    for read in (tokenizer.encode, tokenizer.surfaces):
-        for lines, message in LINES_OF_WRONG_TYPES:
-            with pytest.raises(TypeError, match=message):
-                read(lines)
-    for ids, message in IDS_OF_WRONG_TYPES:
-        with pytest.raises(TypeError, match=message):
-            tokenizer.decode(ids)
-    ids = tokenizer.encode([LINES[0]]).ids
-    for same in (ids.tolist(), tuple(map(np.int64, ids))):
-        assert tokenizer.decode(same) == tokenizer.decode(ids) != ""
-    assert tokenizer.decode([]) == tokenizer.decode(np.array([])) == ""
 
 
 @pytest.mark.parametrize("settings", [
