@@ -225,7 +225,7 @@ def test_divergence_before_any_model_leaves_only_its_log(text):
     assert kinds[-1] == "finished" and kinds.count("started") == 1
 
 
-def test_a_run_that_diverges_or_stops_at_once_leaves_the_old_model(text):
+def test_the_old_model_survives_runs_that_fail_and_until_the_new_one(text):
     list(train(text, output="m", **SMALL))
     before, log = numbers("m"), read_events(Path("m"))
     with pytest.raises(TrainingError):
@@ -234,6 +234,18 @@ def test_a_run_that_diverges_or_stops_at_once_leaves_the_old_model(text):
         list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
     assert read_events(Path("m")) == log
     assert_equal(before, numbers("m"))
+    before = model_folder.read_manifest(Path("m"))
+    log = Path("m/metrics.jsonl").read_text()
+    saved = False
+    wider = {**SMALL, "hidden_size": 9}
+    for event in train(text, output="m", overwrite=True, validate_every_steps=2, **wider):
+        saved = saved or isinstance(event, ModelSaved)
+        model, manifest = stored_model.load(Path("m"), "cpu")
+        assert (manifest == before) != saved
+        assert model.network.settings.hidden_size == (9 if saved else 8)
+        if not saved:
+            assert Path("m/metrics.jsonl").read_text() == log
+    assert Path("m/metrics.jsonl").read_text().count('"started"') == 1
 
 
 @pytest.fixture
@@ -280,22 +292,6 @@ def test_too_high_a_rate_is_lowered_and_recorded(text):
         assert event["rate_factor"] == pytest.approx(1e-5**number)
     steps = [event for event in events if event["event"] == "step"]
     assert any({"gradient_norm", "gradient_norm_max"} <= step.keys() for step in steps)
-
-
-def test_the_old_model_survives_until_the_new_one(text):
-    list(train(text, output="m", **SMALL))
-    before = model_folder.read_manifest(Path("m"))
-    log = Path("m/metrics.jsonl").read_text()
-    saved = False
-    wider = {**SMALL, "hidden_size": 9}
-    for event in train(text, output="m", overwrite=True, validate_every_steps=2, **wider):
-        saved = saved or isinstance(event, ModelSaved)
-        model, manifest = stored_model.load(Path("m"), "cpu")
-        assert (manifest == before) != saved
-        assert model.network.settings.hidden_size == (9 if saved else 8)
-        if not saved:
-            assert Path("m/metrics.jsonl").read_text() == log
-    assert Path("m/metrics.jsonl").read_text().count('"started"') == 1
 
 
 def test_a_short_run_has_a_training_curve(text):

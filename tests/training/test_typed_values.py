@@ -158,7 +158,7 @@ def finished(page, tmp_path_factory):
     return folder, choices
 
 
-def test_typed_where_another_value_was_chosen_is_another_run(page, finished):
+def test_typed_as_it_was_chosen_is_the_same_run_and_otherwise_another(page, finished):
     folder, choices = finished
     for choice in choices:
         if choice.name in ("patience", "samples"):  # which may change; without its loss it is none
@@ -170,17 +170,13 @@ def test_typed_where_another_value_was_chosen_is_another_run(page, finished):
         assert expected in refused.value.why.replace(".0 ", " ").replace(".0;", ";") or (
             float(choice.value) == 0
         )
-
-
-def test_typed_as_it_was_chosen_is_the_same_run(page, finished):
-    folder, choices = finished
     for choice in choices:
         assert isinstance(plan(asked(page, folder, **{choice.name: choice.value})), CompletedRun)
     everything = {choice.name: choice.value for choice in choices}
     assert isinstance(plan(asked(page, folder, **everything)), CompletedRun)
 
 
-def test_an_interrupted_run_goes_on_with_what_was_chosen_and_typed(page, tmp_path):
+def test_an_interrupted_run_of_any_version_goes_on_with_what_was_chosen_and_typed(page, tmp_path):
     flags = {"save_every": "2steps", "budget": "9steps"}
     cut_off_after(trained(page, tmp_path / "m", **flags), step=4)
     stored = read_manifest(tmp_path / "m")
@@ -195,6 +191,17 @@ def test_an_interrupted_run_goes_on_with_what_was_chosen_and_typed(page, tmp_pat
     assert resumed.resolved.values == untyped.resolved.values
     kept = [choice for choice in resumed.resolved.choices if choice.by != THE_MACHINE]
     assert kept == [choice for choice in untyped.resolved.choices if choice.by != THE_MACHINE]
+    before = untyped.resolved
+
+    def without_record(config):
+        del config["training"]["choices"], config["training"]["given"]
+
+    edit_config(tmp_path / "m", without_record)
+    resumed = plan(asked(page, tmp_path / "m", **flags)).resolved
+    assert resumed.values == before.values
+    # Its tokenizer is the one that it has, whatever decided on its marks.
+    names = {made.name for made in before.choices} - {"split_punctuation"}
+    assert {made.name for made in resumed.choices} == names
 
 
 def test_left_out_where_it_was_typed_against_a_choice_is_another_run(page, tmp_path):
@@ -297,19 +304,3 @@ def test_a_column_that_somebody_names_is_no_choice(tmp_path, task, typed, chosen
     with pytest.raises(OutputError, match=f"{setting}` was {typed[setting]} and is now none"):
         plan(request)
     assert dry_plan(request).resolved.values[setting] == chosen
-
-
-def test_a_resumed_run_of_an_earlier_version_has_the_choices_that_it_made(page, tmp_path):
-    flags = {"save_every": "2steps", "budget": "9steps"}
-    cut_off_after(trained(page, tmp_path / "m", **flags), step=4)
-    before = plan(asked(page, tmp_path / "m", **flags)).resolved
-
-    def without_record(config):
-        del config["training"]["choices"], config["training"]["given"]
-
-    edit_config(tmp_path / "m", without_record)
-    resumed = plan(asked(page, tmp_path / "m", **flags)).resolved
-    assert resumed.values == before.values
-    # Its tokenizer is the one that it has, whatever decided on its marks.
-    names = {made.name for made in before.choices} - {"split_punctuation"}
-    assert {made.name for made in resumed.choices} == names
