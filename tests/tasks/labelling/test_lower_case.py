@@ -13,7 +13,7 @@ def ids_of(tokenizer, words):
     return torch.tensor(tokenizer.encode([" ".join(words)]).ids[:-1].tolist())
 
 
-def test_the_commonest_spelling_stands_for_all_others():
+def test_words_differing_in_case_share_the_commonest_spelling_and_a_vector():
     tokenizer = make_tokenizer(TEXT).spelling()
     forms = LowerCasedForms(tokenizer)
     names = tokenizer.symbols()
@@ -22,10 +22,6 @@ def test_the_commonest_spelling_stands_for_all_others():
     assert [names[id] for id in found.tolist()] == expected
     specials = torch.tensor([tokenizer.boundary_id, tokenizer.unk_id])
     assert torch.equal(forms(specials), specials)
-
-
-def test_words_differing_in_case_share_a_vector():
-    tokenizer = make_tokenizer(TEXT).spelling()
     torch.manual_seed(1)
     sizes = {"embedding_size": 3, "hidden_size": 2, "character_size": 4}
     settings = network_settings("tagging", "lstm", character_filters="0,16", **sizes)

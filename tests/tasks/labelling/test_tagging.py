@@ -20,7 +20,7 @@ from support.tiny_tasks import VALID
 WORDS = [words for words, _, _ in VALID]
 
 
-def test_raw_text_split_at_white_space_and_word_lists_get_learned_labels(tagger):
+def test_raw_text_and_word_lists_get_learned_labels_in_any_company_or_order(tagger):
     model = rnnlm.load(tagger.folder)
     [found] = tag(model, ["fly me to new york at noon"])
     assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
@@ -29,10 +29,6 @@ def test_raw_text_split_at_white_space_and_word_lists_get_learned_labels(tagger)
     assert tag(str(tagger.folder), [found.text]) == [found]
     [found] = tag(tagger.folder, ["fly me, please!"])
     assert found.words == ("fly", "me,", "please!")
-
-
-def test_labels_do_not_depend_on_company_or_order(tagger):
-    model = rnnlm.load(tagger.folder)
     alone = [tag(model, [words])[0] for words in WORDS]
     times = text_files.WINDOW // len(WORDS) + 1
     together = tag(model, [[], *WORDS * times, []])

@@ -166,12 +166,17 @@ def test_a_tree_5000_deep_is_computed_and_learned_from(batch_norm):
     assert torch.isfinite(value) and torch.isfinite(network.encoder.compose.weight.grad).all()
 
 
-def test_a_word_that_is_read_as_a_label_is_named():
+def test_words_read_as_labels_and_labels_of_single_words_are_named():
     _, codec = make("matrix")
     codec.details["format"] = "trees"
     with pytest.warns(RnnlmWarning, match="'b' is read as the label .* a space after the bracket"):
         assert split_text(codec, "((z a) (b c))") == ("a", "c")
     assert split_text(codec, "((z a) ( b c))") == ("a", "b", "c")
+    with pytest.warns(RnnlmWarning, match=r"'\(z a\)' is read as the word 'a' with a label"):
+        assert split_text(codec, " (z a) ") == ("a",)
+    for damaged in ("(z (b a)", "(z(x a) (y b)"):
+        with pytest.raises(TextError, match="this bracket is not closed"):
+            split_text(codec, damaged)
 
 
 @pytest.mark.parametrize("text", [
@@ -184,16 +189,6 @@ def test_a_text_that_begins_with_a_bracket_is_no_tree(text):
     assert split_text(codec, text) == tuple(text.split())
     [found] = classify(TaskModel(make("matrix")[0].float(), codec), [text])
     assert found.label in ("x", "y", "z")
-
-
-def test_a_tree_of_one_word_has_a_known_label_and_a_note():
-    _, codec = make("matrix")
-    codec.details["format"] = "trees"
-    with pytest.warns(RnnlmWarning, match=r"'\(z a\)' is read as the word 'a' with a label"):
-        assert split_text(codec, " (z a) ") == ("a",)
-    for damaged in ("(z (b a)", "(z(x a) (y b)"):
-        with pytest.raises(TextError, match="this bracket is not closed"):
-            split_text(codec, damaged)
 
 
 def test_words_without_brackets_have_a_balanced_tree():
