@@ -200,13 +200,15 @@ def test_an_arpa_file_is_exact_for_what_is_stored(model, tmp_path):
 # ---- Made smaller, and mixed.
 
 
-def test_prune_quantises(exact, model, tmp_path):
+def test_prune_quantises_to_a_format_that_earlier_versions_refuse(exact, model, tmp_path, folder):
     save(tmp_path / "exact", exact, "ngram", order=ORDER)
     reduction = prune(str(tmp_path / "exact"), tmp_path / "q", PruningLimits(quantize=8))
     assert reduction.after.bytes < reduction.before.bytes / 2
     made = stored_model.load(tmp_path / "q")[0]
     assert scores_of(made).tolist() == scores_of(model).tolist()
     assert read_manifest(tmp_path / "q").settings["quantize"] == 8
+    assert read_manifest(tmp_path / "exact").format_version == 1
+    assert json.loads((folder / "config.json").read_bytes())["format_version"] == 2
 
 
 @pytest.mark.parametrize("limits", [{"threshold": 1e-6}, {"max_order": 3}, {"max_vocab": 300}])
@@ -278,12 +280,6 @@ def test_a_run_of_before_quantising_is_finished(tmp_path):
         rnnlm.train(text, **options).wait(progress=False)
     with pytest.raises(OutputError, match="quantize. was unset and is now 8"):
         rnnlm.train(text, **options, quantize=8).wait(progress=False)
-
-
-def test_earlier_versions_refuse_the_folder_by_its_format(exact, folder, tmp_path):
-    save(tmp_path / "exact", exact, "ngram", order=ORDER)
-    assert read_manifest(tmp_path / "exact").format_version == 1
-    assert json.loads((folder / "config.json").read_bytes())["format_version"] == 2
 
 
 def test_the_size_is_foreseen(exact):

@@ -141,17 +141,15 @@ def lengths_of(trainer, count):
     return {trainer.source.next().tensors[0].shape[0] for _ in range(count)}
 
 
-def test_recorded_windows_have_few_lengths(make_data, make_trainer, sentences, graphs_on_cpu):
+def test_recorded_windows_have_few_lengths_and_a_resumed_run_keeps_them(
+    make_data, make_trainer, sentences, graphs_on_cpu
+):
     data = make_data(sentences)
     found = lengths_of(make_trainer(data, **DRAWN), 40)
     assert len(found) <= 6 and {length % RECORDED_MULTIPLE for length in found} == {0}
     for settings in ({"cuda_graphs": False}, {"bptt_multiple": 1}):
         assert len(lengths_of(make_trainer(data, **DRAWN, **settings), 40)) > 10
     assert lengths_of(make_trainer(data, **{**DRAWN, "bptt_deviation": 0.0}), 5) == {30}
-
-
-def test_resumed_run_keeps_its_windows(make_data, make_trainer, sentences, graphs_on_cpu):
-    data = make_data(sentences)
     recorded = make_trainer(data, **DRAWN)
     expected = [recorded.source.next().tensors[0] for _ in range(4)]
     state = make_trainer(data, **DRAWN).source.state_dict()

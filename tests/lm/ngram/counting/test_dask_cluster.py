@@ -113,7 +113,7 @@ def test_a_worker_reads_and_writes_the_folder(tmp_path):
         workers._seen(str(tmp_path), "mark")
 
 
-def test_a_silent_scheduler_is_an_error(cluster, monkeypatch):
+def test_a_silent_scheduler_and_work_that_it_drops_are_errors(cluster, monkeypatch):
     found = cluster()
     found.check()
     monkeypatch.setattr(workers, "SILENT_SECONDS", 0.01)
@@ -125,9 +125,6 @@ def test_a_silent_scheduler_is_an_error(cluster, monkeypatch):
     with pytest.raises(RnnlmError, match="lost the Dask scheduler") as raised:
         found.check()
     assert raised.value.why == "the connection is closed"
-
-
-def test_work_that_the_scheduler_drops_is_an_error(cluster):
     found = cluster()
     future = found.submit(abs, 1)
     future.cancel()

@@ -67,7 +67,9 @@ def test_a_users_own_files_stay(text, tmp_path):
     assert files(temp) == before
 
 
-def test_another_count_is_left_alone(text, tmp_path, monkeypatch):
+def test_another_count_is_left_alone_and_what_a_killed_cleaning_leaves_goes_next(
+    text, tmp_path, monkeypatch
+):
     temp = tmp_path / "temp"
     interrupted(text, temp, monkeypatch)
     before = files(temp)
@@ -76,11 +78,6 @@ def test_another_count_is_left_alone(text, tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="temp = .* needs memory"):
         train(text, temp, memory=None)
     assert files(temp) == before
-
-
-def test_what_a_killed_cleaning_leaves_goes_next(text, tmp_path, monkeypatch):
-    temp = tmp_path / "temp"
-    interrupted(text, temp, monkeypatch)
     [folder] = temp.glob("rnnlm-*-counts-*")
     plans.delete(folder)
     train(text, temp)

@@ -77,7 +77,7 @@ def gradients(kind, form, inputs):
 
 
 @all_forms
-def test_forward_pass_equals_the_equations(kind, form):
+def test_outputs_equal_the_equations_and_gradients_finite_differences(kind, form):
     inputs = example(kind, form, torch.float64)
     expected = recurrent.layer(kind, form, *(part.detach().numpy() for part in inputs))
     with torch.no_grad():
@@ -85,11 +85,6 @@ def test_forward_pass_equals_the_equations(kind, form):
     for outputs in (run(kind, form, inputs), alone):
         for ours, theirs in zip(outputs, expected, strict=True):
             np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-12)
-
-
-@all_forms
-def test_gradients_equal_finite_differences(kind, form):
-    inputs = example(kind, form, torch.float64)
     assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs, fast_mode=True)
 
 

@@ -59,7 +59,9 @@ def gradients(rounds, inputs, peepholes, factors):
 
 @all_forms
 @all_rounds
-def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
+def test_outputs_equal_the_equations_and_gradients_finite_differences(
+    rounds, rank, peepholes, coupled
+):
     inputs, p, factors = example(rounds, rank, peepholes, coupled)
     x_TBE, h, c, *weights = (part.detach().numpy() for part in inputs)
     weights.append(None if p is None else p.detach().numpy())
@@ -72,12 +74,6 @@ def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
     y_TBH, last_BH = run(rounds, inputs, p, factors)
     np.testing.assert_allclose(y_TBH.detach().numpy(), np.stack(expected), atol=1e-12)
     np.testing.assert_allclose(last_BH.detach().numpy(), c, atol=1e-12)
-
-
-@all_forms
-@all_rounds
-def test_gradients_equal_finite_differences(rounds, rank, peepholes, coupled):
-    inputs, p, factors = example(rounds, rank, peepholes, coupled)
 
     def read(*given):
         return run(rounds, given[:6], given[6] if peepholes else None, given[6 + peepholes :])
