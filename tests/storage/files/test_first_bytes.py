@@ -172,12 +172,6 @@ def test_other_encodings_are_named_by_every_reader(tmp_path, reader):
         with pytest.raises(ModelError if reader == "ARPA" else TextError) as error:
             READERS[reader](str(path))
         assert f"iconv -f {name} -t UTF-8" in error.value.hint
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
-    """Whether texts, lists or pairs: the lines of all of them hold words with accents."""
-    path = tmp_path / "file.txt"
     start = ARPA[:-6] if reader == "ARPA" else b"good\tbad\n" if reader == "pairs" else b""
     path.write_bytes(start + "caf\u00e9 0.5\tGr\u00fc\u00dfe 0.5\n".encode("cp1252") * 4)
     with pytest.raises(RnnlmError) as error:

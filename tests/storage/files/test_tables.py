@@ -49,12 +49,19 @@ def test_tsv_quotes_are_literal_unless_quoting_a_cell(tmp_path):
     assert short == {"a": "x", "b": None} and long == {"a": "1", "b": "2", None: ["3"]}
 
 
-def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
+def test_empty_cells_and_semicolons_of_spreadsheets_are_read(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a,,\n1,,,,\n")
     assert values(path) == [{"a": "1", "": ""}]
     path.write_text("a\nHe came, and saw\n")
     assert [row.is_too_long for row in tables.rows(str(path))] == [True]
+    path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
+    first, second = values(path)
+    assert first == {"item": "1", "text": "Ja; nein, vielleicht"}
+    assert second == {"item": "2", "text": "10,5"}
+    path.write_bytes("\ufeffsep=;\r\na;b,c,d\r\n1;2\r\n".encode())
+    [row] = tables.rows(str(path))
+    assert (row.where, row.values) == (f"{path}, line 3", {"a": "1", "b,c,d": "2"})
 
 
 @pytest.mark.parametrize(("header", "columns", "delimiter"), [
@@ -67,17 +74,6 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
 ])  # fmt: skip
 def test_csv_delimiter_is_chosen_to_match_expected_columns(header, columns, delimiter):
     assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
-
-
-def test_spreadsheet_semicolons_are_read(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
-    first, second = values(path)
-    assert first == {"item": "1", "text": "Ja; nein, vielleicht"}
-    assert second == {"item": "2", "text": "10,5"}
-    path.write_bytes("\ufeffsep=;\r\na;b,c,d\r\n1;2\r\n".encode())
-    [row] = tables.rows(str(path))
-    assert (row.where, row.values) == (f"{path}, line 3", {"a": "1", "b,c,d": "2"})
 
 
 def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):
