@@ -55,7 +55,7 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_each_usr1_asks_for_one_save_without_killing():
+def test_each_usr1_asks_for_one_save_and_is_ignored_with_nothing_to_save():
     before = signal.getsignal(signal.SIGUSR1)
     signals = Signals()
     with signals:
@@ -67,10 +67,6 @@ def test_each_usr1_asks_for_one_save_without_killing():
         send(signal.SIGUSR1)  # also while the run comes to its end
         assert signals.wants_saving() and signals.wants_end()
     assert signal.getsignal(signal.SIGUSR1) == before
-
-
-def test_usr1_is_ignored_with_nothing_yet_to_save():
-    before = signal.getsignal(signal.SIGUSR1)
     with saving_ignored():
         send(signal.SIGUSR1)
         with Signals():

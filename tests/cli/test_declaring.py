@@ -41,7 +41,7 @@ def given(command, *arguments):
     return command.main(list(arguments), standalone_mode=False)
 
 
-def test_an_option_has_what_its_field_says():
+def test_an_option_has_what_its_field_says_and_is_none_if_not_given():
     command = command_of(ALL)
     minutes, cups, leaf, milk, seed = command.params
     assert [each.opts for each in command.params] == [
@@ -55,10 +55,6 @@ def test_an_option_has_what_its_field_says():
     assert (cups.type.min, cups.type.max) == (1, None)
     assert leaf.type.choices == ("green", "black")
     assert (seed.type.min, seed.type.max) == (0, None)  # a bound that tells nobody anything
-
-
-def test_options_that_are_not_given_are_none():
-    command = command_of(ALL)
     names = ("minutes", "cups", "leaf", "milk", "seed")
     assert given(command) == dict.fromkeys(names)
     assert given(command, "--milk", "--cups", "2") == {
