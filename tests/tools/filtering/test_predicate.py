@@ -19,7 +19,7 @@ def model(tmp_path):
     return str(tmp_path / "m")
 
 
-def test_rows_batches_and_texts_are_judged_alike():
+def test_rows_batches_and_texts_are_judged_alike_and_wrong_ones_errors():
     keep = rnnlm.filter(halves_model(), max_perplexity=4)
     assert keep({"text": "a b"}) is True and keep("b b") is False and keep({"text": None}) is False
     assert keep(ROWS) == [True, True, False, False, False]
@@ -32,6 +32,14 @@ def test_rows_batches_and_texts_are_judged_alike():
         assert dataset.filter(keep, batched=batched)["id"] == [0, 1]
     stream = dataset.to_iterable_dataset().filter(keep, batched=True, batch_size=2)
     assert [row["id"] for row in stream] == [0, 1]
+    with pytest.raises(TextError, match="no column 'text'"):
+        keep({"body": "a"})
+    with pytest.raises(TextError, match="column 'text' holds an int, not text"):
+        keep({"text": ["a", 3]})
+    with pytest.raises(ArgumentTypeError, match="a row must be a mapping"):
+        keep(["a"])
+    with pytest.raises(ModelError, match="no model named 'nowhere'"):
+        rnnlm.filter("nowhere", max_perplexity=4)
 
 
 def test_columns_are_those_of_the_command():
@@ -81,15 +89,3 @@ def test_several_processes_filter_a_data_set(model):
     expected = [text for text in dataset["text"] if keep(text)]
     assert 0 < len(expected) < 60
     assert list(dataset.filter(keep, num_proc=2)["text"]) == expected
-
-
-def test_wrong_rows_and_requests_are_errors():
-    keep = rnnlm.filter(halves_model(), max_perplexity=4)
-    with pytest.raises(TextError, match="no column 'text'"):
-        keep({"body": "a"})
-    with pytest.raises(TextError, match="column 'text' holds an int, not text"):
-        keep({"text": ["a", 3]})
-    with pytest.raises(ArgumentTypeError, match="a row must be a mapping"):
-        keep(["a"])
-    with pytest.raises(ModelError, match="no model named 'nowhere'"):
-        rnnlm.filter("nowhere", max_perplexity=4)

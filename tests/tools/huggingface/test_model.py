@@ -65,7 +65,7 @@ def their_loss(folder, ids) -> float:
         return float(theirs(input_ids=ids_1N, labels=ids_1N).loss) * (len(ids) - 1)
 
 
-def test_scores_are_the_losses_of_transformers(folder):
+def test_scores_are_the_losses_of_transformers_in_windows_cut_at_half(folder):
     model = loading.load(f"hf:{folder}", "cpu")
     for line in ["the cat sat", "é ü", ""]:
         ids = model.tokenizer.encode([line]).ids
@@ -73,10 +73,6 @@ def test_scores_are_the_losses_of_transformers(folder):
         assert len(read) <= model.window + 1
         [score] = rnnlm.Model(model).score_sentences([line])
         assert score.logprob_nats == pytest.approx(-their_loss(folder, read), abs=1e-5 * len(ids))
-
-
-def test_long_texts_are_read_in_windows_cut_at_half_of_them(folder):
-    model = loading.load(f"hf:{folder}", "cpu")
     model.window = P = 7
     ids = model.tokenizer.encode(TEXT).ids
     stream = [model.tokenizer.boundary_id, *ids.tolist()]

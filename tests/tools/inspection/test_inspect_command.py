@@ -9,7 +9,9 @@ from rnnlm.tools.inspection import common
 from support.tiny_models import LINES, fit, save
 
 
-def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
+def test_spectra_of_several_models_and_untrained_ones_stand_side_by_side(
+    rnnlm, models, here, pictures
+):
     save(here / "elman", fit("rnn"), "rnn")
     done = rnnlm(f"inspect spectrum -m {models.lstm} -m elman")
     assert done.code == 0, done.err
@@ -21,10 +23,6 @@ def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
     [tiny], [elman] = rows[-2:]
     assert tiny.startswith("tiny: the spectral radius of its recurrent weights lies between")
     assert elman.startswith("elman: in layer 1 powers of the recurrent weights ")
-
-
-def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
-    save(here / "elman", fit("rnn"), "rnn")
     done = rnnlm("inspect spectrum -m elman --untrained --json --plot spectrum.svg")
     trained, start = done.json["matrices"]
     assert (trained["model"], start["model"]) == ("elman", "elman, untrained")

@@ -75,18 +75,13 @@ def read_alone(model, line):
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
-def test_lines_have_pooled_features_and_blanks_the_boundary(settings):
+def test_lines_have_pooled_features_and_layers_those_of_a_trace(settings):
     model = network_of(**settings)
     for pooling, by_hand in POOLINGS.items():
         expected = np.stack([by_hand(read_alone(model, line)) for line in TEXT])
         np.testing.assert_allclose(
             rnnlm.Model(model).embed(TEXT, pooling=pooling), expected, atol=1e-5
         )
-
-
-@pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
-def test_layers_are_those_that_a_trace_shows(settings):
-    model = network_of(**settings)
     ids = torch.as_tensor(
         [model.tokenizer.boundary_id, *model.tokenizer.encode([TEXT[2]]).ids[:-1].tolist()]
     ).unsqueeze(1)
