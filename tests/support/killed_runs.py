@@ -40,6 +40,13 @@ def cut_off_after(run, step):
     cut_off(run)
 
 
+def left_in(folder: Path) -> list[str]:
+    """Return the names of files, none of which is half written or of a process that still runs."""
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.endswith(".new") or name.startswith("running-")]
+    return names
+
+
 # the last: as of a report every so often
 TIMES = "seconds tokens_per_second read_at cost spent set_aside metrics_bytes last_loss".split()
 # looks at layers, as far apart as their cost allows

@@ -193,11 +193,9 @@ def test_endless_lines_are_refused(tmp_path, monkeypatch):
 def test_scores_are_those_of_kenlm(seed, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text(arpa_files.random_arpa(seed, order=2 + seed % 4, dropped=0.5, closed=True))
-    model, scores = (
-        arpa_files.model_of(path),
-        arpa_files.kenlm_scores(path, arpa_files.sentences(seed)),
-    )
-    for sentence, expected in zip(arpa_files.sentences(seed), scores, strict=True):
+    model, sentences = arpa_files.model_of(path), arpa_files.sentences(seed)
+    scores = arpa_files.kenlm_scores(path, sentences)
+    for sentence, expected in zip(sentences, scores, strict=True):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)
 
 

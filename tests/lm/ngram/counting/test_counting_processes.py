@@ -12,8 +12,7 @@ from rnnlm.events import Counting
 from rnnlm.parallel import ProcessPool
 from rnnlm.storage.files import lock
 from support.forks import killed_after
-from support.killed_runs import cut_off, model_files
-from support.random_texts import write_common_words
+from support.killed_runs import cut_off, left_in, model_files
 
 pytestmark = pytest.mark.processes
 
@@ -33,13 +32,6 @@ def expected(text, tmp_path_factory):
 def shared(tmp_path):
     """Return settings of a run in little memory, whose files lie in ./shared."""
     return {**ASKED, "output": tmp_path / "model", "memory": "2M", "temp": str(tmp_path / "shared")}
-
-
-def left_in(folder):
-    """Return the names of files, none of which is half written or of a process that still runs."""
-    names = [path.name for path in folder.rglob("*") if path.is_file()]
-    assert not [name for name in names if name.endswith(".new") or name.startswith("running-")]
-    return names
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -100,12 +92,6 @@ def test_a_text_in_memory_counts_as_a_file(text, expected, small, tmp_path):
     held = rnnlm.Corpus.from_lines(text.read_text(encoding="utf-8").splitlines())
     rnnlm.train(held, output=tmp_path / "model", **ASKED, workers=2).wait()
     assert model_files(tmp_path / "model") == expected
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    """Write a text of a few shards, whose frequent words come again."""
-    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=5)
 
 
 def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> None:

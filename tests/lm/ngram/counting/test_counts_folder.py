@@ -123,12 +123,6 @@ def test_rows_are_those_of_the_text(seed, tmp_path):
     assert list(strings.rows_of(counts.levels(), tokenizer, text.order, **options)) == expected
 
 
-def test_counts_that_differ_are_not_added(tmp_path):
-    saved(tmp_path / "a")
-    saved(tmp_path / "b", order=2)
-    saved(tmp_path / "c", settings=TextSettings())
-
-
 def damage_a_byte(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1

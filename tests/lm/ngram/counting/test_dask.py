@@ -19,7 +19,7 @@ import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
 from rnnlm.lm.ngram.counting import workers
-from support.killed_runs import cut_off, model_files
+from support.killed_runs import cut_off, left_in, model_files
 
 pytestmark = [
     pytest.mark.processes,
@@ -59,13 +59,6 @@ def trained(text: Path, folder: Path, **settings) -> dict[str, str]:
 def content(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name, without the random part of counts' names."""
     return {path.name.split("-", 2)[2]: path.read_bytes() for path in folder.glob("*.safetensors")}
-
-
-def assert_nothing_half_written(folder: Path) -> list[str]:
-    """Return the names of files, none of which is half written or of a process that still runs."""
-    names = [path.name for path in folder.rglob("*") if path.is_file()]
-    assert not [name for name in names if name.endswith(".new") or name.startswith("running-")]
-    return names
 
 
 def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch, asked):
@@ -109,7 +102,7 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path, 
         if isinstance(event, Counting) and event.phase == "merging":
             break
     cut_off(run)
-    left = assert_nothing_half_written(tmp_path / "shared")
+    left = left_in(tmp_path / "shared")
     assert any(name.startswith("run-") for name in left)
     assert trained(text, tmp_path / "model", **asked) == expected
     assert not (tmp_path / "shared").exists()
@@ -254,7 +247,7 @@ def test_workers_whose_folder_is_full_or_missing(text, small, tmp_path, processe
     with pytest.raises(RnnlmError, match="cannot write to") as raised:
         trained(text, tmp_path / "model", **asked)
     assert raised.value.why == "No space"
-    assert_nothing_half_written(tmp_path / "shared")
+    left_in(tmp_path / "shared")
     processes.end(worker)
     processes.worker(opening.format("'/shared/' in str(file)", "ENOENT", "No such file"))
     processes.await_workers(1)
