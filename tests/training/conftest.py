@@ -2,13 +2,12 @@
 
 import pytest
 
-from rnnlm import corpora
+from support.tiny_models import english_lines
 
 
 @pytest.fixture
 def lines():
-    text = corpora.part("english", "valid").read_text(encoding="utf-8")
-    return [line for line in text.split("\n") if line.strip()][:100]
+    return english_lines(100)
 
 
 @pytest.fixture

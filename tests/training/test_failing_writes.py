@@ -88,11 +88,8 @@ def test_temporarily_unwritable_log_is_written_later(text, tmp_path, expected, k
 
 
 def test_permanently_unwritable_log_is_reported_at_the_end(text, tmp_path):
-    unwritable, lacks = (
-        failing(tmp_path / "m", ("open",), FULL, "metrics"),
-        "cannot be written: it lacks",
-    )
-    with unwritable, pytest.warns(RnnlmWarning, match="metrics.jsonl " + lacks):
+    unwritable = failing(tmp_path / "m", ("open",), FULL, "metrics")
+    with unwritable, pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"):
         list(train(text, output=tmp_path / "m", **RUN))
     assert checked(tmp_path / "m").training["stopped"] == "budget"
 
