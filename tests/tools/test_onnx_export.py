@@ -25,12 +25,10 @@ PLAIN_OUTPUTS = [
     & {"output_layer", "mogrifier_rounds", "ema_decay", "optimizer", "layer_norm"}
 ]
 EXPORTED = [
-    *PLAIN_OUTPUTS,
-    ("gru", {"reset_gate": "before", "update_gate": "renew"}),
-    ("lstm", {"coupled_gates": True, "peepholes": True}),
-    ("lstm", SPELLING),
+    *PLAIN_OUTPUTS, ("gru", {"reset_gate": "before", "update_gate": "renew"}),
+    ("lstm", {"coupled_gates": True, "peepholes": True}), ("lstm", SPELLING),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "characters_beside": True}),
-]
+]  # fmt: skip
 
 
 def network(model="lstm", tokenizer=None, **values):

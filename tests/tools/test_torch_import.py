@@ -134,16 +134,11 @@ def with_criterion(model, path):
 
 
 FORMS = {
-    "whole": torch.save,
-    "state": lambda model, path: torch.save(model.state_dict(), path),
-    "legacy": legacy,
-    "legacy state": lambda model, path: legacy(model.state_dict(), path),
-    "on a GPU": legacy_on_gpu,
-    "before 1.2": whole_of_torch_1,
-    "checkpoint": checkpoint,
-    "list": with_criterion,
-    "half": lambda model, path: torch.save(model.half().state_dict(), path),
-}
+    "whole": torch.save, "state": lambda model, path: torch.save(model.state_dict(), path),
+    "legacy": legacy, "legacy state": lambda model, path: legacy(model.state_dict(), path),
+    "on a GPU": legacy_on_gpu, "before 1.2": whole_of_torch_1, "checkpoint": checkpoint,
+    "list": with_criterion, "half": lambda model, path: torch.save(model.half().state_dict(), path),
+}  # fmt: skip
 
 
 @pytest.fixture

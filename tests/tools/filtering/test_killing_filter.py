@@ -8,6 +8,7 @@ import pytest
 
 from rnnlm.tools.filtering.run import FilterRequest, run
 from rnnlm.tools.filtering.settings import FilterSettings
+from support.failures import contents
 from support.forks import killed_after
 from support.tiny_models import fit, save
 
@@ -42,11 +43,6 @@ def filter_shards(folder: Path, output: Path, workers: int) -> None:
     )
     for _ in run(request):
         pass
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def killed_at_random(folder: Path, output: Path, seed: int, kills: int, workers: int) -> None:

@@ -5,7 +5,6 @@ import math
 import re
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -38,7 +37,7 @@ from rnnlm.tools.filtering.run import (
     run,
 )
 from rnnlm.tools.filtering.settings import FilterSettings, OutputLayout
-from support.failures import notices_of
+from support.failures import contents, notices_of
 from support.tiny_models import fit, save
 
 
@@ -77,12 +76,6 @@ def filtered(texts, model, *names, output="out", **request):
     paths = tuple(str(texts / name) for name in names)
     reference = tuple(str(texts / name) for name in request.pop("reference", ()))
     return list(run(FilterRequest(paths, texts / output, models, reference=reference, **request)))
-
-
-def files_in(folder):
-    """Return the content of all files in a folder, by name."""
-    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def second_opinion(model, texts, unit="token"):
@@ -197,7 +190,7 @@ def test_documents_between_blank_lines(texts, model, lines):
     expected = [each for each, perplexity in of_each if low <= perplexity <= high]
     found = (texts / "out" / "documents.txt").read_text()
     assert found == "".join(document + "\n\n" for document in expected)
-    assert sorted(files_in(texts / "out")) == [JOURNAL, "documents.txt"]
+    assert sorted(contents(texts / "out")) == [JOURNAL, "documents.txt"]
     counts = {group.name: group.documents for group in result.groups}
     assert counts == {"kept": len(expected), "outside": 10 - len(expected), "empty": 0}
     assert 3 < len(expected) < 8 and result.documents == 10
@@ -235,9 +228,9 @@ def test_workers_threads_and_chunks_change_nothing(texts, model, small_chunks):
     filtered(texts, model, "plain.txt", settings=settings, output="threads", workers=3)
     small_chunks(700)
     filtered(texts, model, *names, settings=settings, output="chunks")
-    whole = files_in(texts / "one")
-    assert files_in(texts / "two") == files_in(texts / "chunks") == whole
-    threads = files_in(texts / "threads")
+    whole = contents(texts / "one")
+    assert contents(texts / "two") == contents(texts / "chunks") == whole
+    threads = contents(texts / "threads")
     assert threads.pop(JOURNAL) and threads.items() <= whole.items()
 
 
@@ -286,19 +279,19 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     finished = max(0, tasks - 1)
     again = [event.shard for event in events if isinstance(event, ShardFiltered)]
     assert len(again) == 3 - finished and result.shards_before == finished
-    assert files_in(texts / "out") == files_in(texts / "unbroken")
+    assert contents(texts / "out") == contents(texts / "unbroken")
 
 
 def test_half_a_line_of_the_journal_is_dropped(texts, model):
     settings = FilterSettings(cutoffs=(40, 80))
     filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
-    whole = files_in(texts / "out")
+    whole = contents(texts / "out")
     journal = texts / "out" / JOURNAL
     *before, last = Journal(journal).read(dict)
     Journal(journal).write([*before, ShardStarted("rows.jsonl"), last])
     journal.write_bytes(journal.read_bytes()[:-20])
     *_, result = filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
-    assert result.shards_before == 1 and files_in(texts / "out") == whole
+    assert result.shards_before == 1 and contents(texts / "out") == whole
 
 
 def test_finished_work_is_told_again_and_grows(texts, model):
@@ -313,7 +306,7 @@ def test_finished_work_is_told_again_and_grows(texts, model):
     (texts / "out" / "mine.txt").write_text("mine")
     only = FilterSettings(cutoffs=(40, 80), keep=("head",))
     filtered(texts, model, "rows.jsonl", settings=only, overwrite=True)
-    assert sorted(files_in(texts / "out")) == [JOURNAL, "head/rows.jsonl", "mine.txt"]
+    assert sorted(contents(texts / "out")) == [JOURNAL, "head/rows.jsonl", "mine.txt"]
     # What is not the filter's is not replaced.
     (texts / "out" / "head" / "plain.txt").write_text("mine")
     with pytest.raises(OutputError, match="plain.txt already exists"):
@@ -383,12 +376,12 @@ def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     assert isinstance(result, FilterFinished) and result.shards == 3
     assert {failure.shard: failure.why for failure in result.failed} == failed
     written = ["plain.txt", "rows.jsonl", "rows.parquet"]
-    assert sorted(files_in(texts / "out")) == [JOURNAL, *written]
+    assert sorted(contents(texts / "out")) == [JOURNAL, *written]
     # The same files again, one of them repaired.
     (texts / "first.txt").write_bytes(large)
     with pytest.raises(TextError, match="^1 of 5 files could not be filtered; .*last.jsonl"):
         list(run(request))
-    assert sorted(files_in(texts / "out")) == [JOURNAL, "first.txt", *written]
+    assert sorted(contents(texts / "out")) == [JOURNAL, "first.txt", *written]
     (texts / "last.jsonl").unlink()
     *_, result = filtered(texts, model, *names[:3], "rows.jsonl", settings=settings)
     assert (result.shards, result.shards_before, result.failed) == (4, 4, ())
@@ -405,7 +398,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(texts, model, monkeypat
     monkeypatch.setattr(work, "filter_shard", filter_and_change)
     with pytest.raises(TextError, match="plain.txt changed while it was filtered"):
         filtered(texts, model, "plain.txt", settings=FilterSettings(max_perplexity=50))
-    assert sorted(files_in(texts / "out")) == [JOURNAL]
+    assert sorted(contents(texts / "out")) == [JOURNAL]
 
 
 def test_results_are_the_input_of_another_filter(texts, model):
@@ -413,13 +406,8 @@ def test_results_are_the_input_of_another_filter(texts, model):
     (texts / "one.jsonl").write_bytes((texts / "rows.jsonl").read_bytes())
     names = ("one.jsonl", "rows.jsonl", "rows.parquet")
     filtered(texts, model, *names, output="likely", settings=FilterSettings(max_perplexity=80))
-    *_, result = filtered(
-        texts,
-        model,
-        "likely/*.jsonl",
-        "likely/*.parquet",
-        settings=FilterSettings(cutoffs=(30, 50)),
-    )
+    likely, settings = ("likely/*.jsonl", "likely/*.parquet"), FilterSettings(cutoffs=(30, 50))
+    *_, result = filtered(texts, model, *likely, settings=settings)
     assert result.shards == 3
     rows = [json.loads(row) for row in (texts / "out/middle/one.jsonl").read_text().splitlines()]
     assert rows and list(rows[0]) == ["id", "text", "input_perplexity", "perplexity", "bucket"]
@@ -448,7 +436,7 @@ def test_empty_references_give_no_borders(texts, model):
     with pytest.raises(TextError, match="no text in"):
         filtered(texts, model, "plain.txt", reference=["empty.txt"])
     # All that is there is what can be gone on with.
-    assert sorted(files_in(texts / "out")) == [JOURNAL]
+    assert sorted(contents(texts / "out")) == [JOURNAL]
 
 
 def test_model_that_changes_meanwhile_is_noticed(model):

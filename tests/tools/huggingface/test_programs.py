@@ -44,12 +44,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(demo):
-    """Return log p of each line with its end."""
-    return [demo.logprob_nats(line) for line in LINES]
-
-
-@pytest.fixture(scope="module")
 def endless(demo):
     """Return log p of each line without its end."""
     return [demo.logprob_nats(line, eos=False) for line in LINES]
@@ -82,10 +76,10 @@ def total(logprobs):
     return logprobs.sum(0).item()
 
 
-def test_minicons_scores_sentences_without_their_ends(scorer, whole, endless):
+def test_minicons_scores_sentences_without_their_ends(scorer, demo, endless):
     assert scorer.sequence_score(LINES, reduction=total) == pytest.approx(endless, **CLOSE)
     ended = scorer.sequence_score(LINES, reduction=total, eos_token=True)
-    assert ended == pytest.approx(whole, **CLOSE)
+    assert ended == pytest.approx([demo.logprob_nats(line) for line in LINES], **CLOSE)
 
 
 def test_minicons_reads_a_second_boundary_with_bos_token(scorer, demo, endless):

@@ -137,18 +137,14 @@ def test_lines_are_read_as_continuations_read_them(settings):
 def test_the_configuration_names_the_special_tokens():
     files, _ = tokenizer_files(make_tokenizer())
     assert json.loads(files["tokenizer_config.json"]) == {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>",
-        "padding_side": "left",
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "</s>", "eos_token": "</s>",
+        "pad_token": "<pad>", "padding_side": "left",
+        "model_input_names": ["input_ids", "attention_mask"], "clean_up_tokenization_spaces": False,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(("word", "settings", "padding"), [
-    ("the", {}, "<pad>"),
-    ("<pad>", {}, "<<pad>>"),
-    ("pad", {"remove_punctuation": True}, "<pad>"),
+    ("the", {}, "<pad>"), ("<pad>", {}, "<<pad>>"), ("pad", {"remove_punctuation": True}, "<pad>"),
 ])  # fmt: skip
 def test_padding_is_no_word(word, settings, padding):
     line = f"cat {word} cat"

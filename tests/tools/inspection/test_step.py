@@ -185,10 +185,8 @@ def test_lessons_that_make_no_sense_are_refused(change, what):
 
 
 @pytest.mark.parametrize(("asked", "what"), [
-    ({"rate": 0}, "rate = 0 is not a positive number"),
-    ({"rate": math.nan}, "rate = nan"),
-    ({"assignments": ["X=1"]}, "sets nothing"),
-    ({"assignments": ["W"]}, "sets nothing"),
+    ({"rate": 0}, "rate = 0 is not a positive number"), ({"rate": math.nan}, "rate = nan"),
+    ({"assignments": ["X=1"]}, "sets nothing"), ({"assignments": ["W"]}, "sets nothing"),
 ])  # fmt: skip
 def test_wrong_requests_are_refused(asked, what):
     with pytest.raises(UsageError, match=what):

@@ -19,13 +19,9 @@ from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import LINES, fit, make_tokenizer
 
 TEXT = (
-    "the cat sat",
-    "",
-    "a dog saw the cat on the mat",
-    "dog",
-    "it is hard to recognize speech",
+    "the cat sat", "", "a dog saw the cat on the mat", "dog", "it is hard to recognize speech",
     "a cat sat",
-)
+)  # fmt: skip
 POOLINGS = {
     "last": lambda values: values[-1],
     "mean": lambda values: values.mean(axis=0),
@@ -118,9 +114,7 @@ def test_split_or_dropped_words_follow_their_tokens():
 
 
 @pytest.mark.parametrize("settings", [
-    {},
-    {"connections": "dense", "layers": 2},
-    {"bidirectional": False},
+    {}, {"connections": "dense", "layers": 2}, {"bidirectional": False},
     {"tokenizer": "char", "characters": None},
 ])  # fmt: skip
 def test_a_taggers_word_vectors_feed_its_output_layers(settings):
