@@ -86,14 +86,12 @@ def build(place: Path) -> None:
 
     # Models of labels: of words, of words and their sentence, of texts.
     for folder, task, kind, settings in (
-        ("tagger", "tagging", "lstm", {}),
-        ("gru", "tagging", "gru", {}),
+        ("tagger", "tagging", "lstm", {}), ("gru", "tagging", "gru", {}),
         ("slots", "tagging", "lstm", {"both": True}),
         ("slots2", "tagging", "lstm", {"both": True, "hidden_size": 4}),
-        ("classes", "classification", "lstm", {}),
-        ("bag", "classification", "bag", {}),
+        ("classes", "classification", "lstm", {}), ("bag", "classification", "bag", {}),
         ("several", "classification", "lstm", {"form": MULTI}),
-    ):
+    ):  # fmt: skip
         model = tiny_tasks.fit(task, kind, budget="12steps", **settings)
         is_multi = settings.pop("form", None) == MULTI
         if settings.pop("both", False):

@@ -22,11 +22,8 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts):
     assert rnnlm("mix lstm kn --on valid.txt -o both").code == 0
     (parts / "pairs.tsv").write_text("good\tbad\tkind\nthe man\tman the\torder\n")
     for command in (
-        "score 'the man'",
-        "score --pairs pairs.tsv",
-        "generate --max-tokens 3",
-        "info",
-    ):
+        "score 'the man'", "score --pairs pairs.tsv", "generate --max-tokens 3", "info",
+    ):  # fmt: skip
         ended = rnnlm(f"{command} -m both")
         assert ended.code == 0, ended.err
 

@@ -58,10 +58,8 @@ def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
     assert "hidden_size\t8\t\tuser\twidth of the hidden layers" in lines
     [device] = [line for line in lines if line.startswith("device\t")]
     assert device.split("\t")[1:4] == [
-        "cpu",
-        "auto",
-        f"the machine: {plural(processors(), 'processor')}",
-    ]
+        "cpu", "auto", f"the machine: {plural(processors(), 'processor')}",
+    ]  # fmt: skip
     assert any(line.startswith("train_tokens: ") for line in lines)
 
 

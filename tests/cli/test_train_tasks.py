@@ -29,10 +29,8 @@ def data(here):
 
 def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tagger):
     for each, task, figures in (
-        (tagger, "tagging", 1),
-        (classifier, "classification", 1),
-        (slot_tagger, "tagging", 2),
-    ):
+        (tagger, "tagging", 1), (classifier, "classification", 1), (slot_tagger, "tagging", 2),
+    ):  # fmt: skip
         manifest = model_folder.read_manifest(each.folder)
         valid = manifest.results["valid"]
         assert (manifest.settings["task"], valid["sentences"]) == (task, len(VALID))

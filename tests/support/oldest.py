@@ -19,24 +19,15 @@ TEXT = "the dog barks\na dog sleeps\nthe cat sleeps\na cat sees the dog\n" * 30
 SMALL = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "20steps")
 # commands in a folder with t.txt, and the exit codes that they must have
 TRIAL = (
-    ("--help", 0),
-    ("train t.txt -o net " + " ".join(SMALL), 0),
-    ("train t.txt --model ngram --order 3 -o kn", 0),
-    ("score -m net --words the dog", 0),
-    ("score -m kn -o scores.parquet the dog", 0),
-    ("score -m demo the dog", 0),
-    ("eval -m net t.txt", 0),
-    ("eval -m kn t.txt", 0),
-    ("compare net kn --on t.txt", 0),
+    ("--help", 0), ("train t.txt -o net " + " ".join(SMALL), 0),
+    ("train t.txt --model ngram --order 3 -o kn", 0), ("score -m net --words the dog", 0),
+    ("score -m kn -o scores.parquet the dog", 0), ("score -m demo the dog", 0),
+    ("eval -m net t.txt", 0), ("eval -m kn t.txt", 0), ("compare net kn --on t.txt", 0),
     ("count t.txt --order 2 -o counts", 0),
     ("train t.txt --tokenizer sentencepiece --set vocab_size=280 -o sp " + " ".join(SMALL), 0),
-    ("doctor net", 0),
-    ("report net -o report.html", 0),
-    ("export -m net --onnx onnx", 0),
-    ("generate -m net --num 1", 0),
-    ("train t.txt --no-such-option", 2),
-    ("no-such-command", 2),
-)
+    ("doctor net", 0), ("report net -o report.html", 0), ("export -m net --onnx onnx", 0),
+    ("generate -m net --num 1", 0), ("train t.txt --no-such-option", 2), ("no-such-command", 2),
+)  # fmt: skip
 
 
 def lowest(extra: str = "") -> dict[str, str]:
