@@ -25,18 +25,12 @@ def windows(monkeypatch):
 
 
 REFUSED = [
-    ("con", "is the name of a device"),
-    ("CON.txt", "is the name of a device"),
-    ("nul .csv", "is the name of a device"),
-    ("runs/Com1/model", "Com1 is the name of a device"),
-    ("lpt\u00b2.json", "is the name of a device"),
-    ("a:b", "names cannot have ':'"),
-    ("what?.txt", "names cannot have '?'"),
-    ('say "x"', "names cannot have '\"'"),
-    ("tab\there", r"names cannot have '\\t'"),
-    ("model.", "a dot or a space at the end"),
-    ("model /weights", "a dot or a space at the end"),
-    ("..." , "a dot or a space at the end"),
+    ("con", "is the name of a device"), ("CON.txt", "is the name of a device"),
+    ("nul .csv", "is the name of a device"), ("runs/Com1/model", "Com1 is the name of a device"),
+    ("lpt\u00b2.json", "is the name of a device"), ("a:b", "names cannot have ':'"),
+    ("what?.txt", "names cannot have '?'"), ('say "x"', "names cannot have '\"'"),
+    ("tab\there", r"names cannot have '\\t'"), ("model.", "a dot or a space at the end"),
+    ("model /weights", "a dot or a space at the end"), ("..." , "a dot or a space at the end"),
     ("x/" * 150 + "model", "Windows takes 238 with our endings"),
 ]  # fmt: skip
 TAKEN = [

@@ -62,13 +62,9 @@ def wheel(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def contents(wheel):
+def test_wheel_holds_exactly_the_trees_modules_and_data(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
-
-
-def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
+        contents = archive.namelist()
     packaged = {name for name in contents if not name.split("/")[0].endswith(".dist-info")}
     expected = {installed for installed in map(installed_name, tracked_files()) if installed}
     assert packaged == expected

@@ -87,11 +87,8 @@ def test_what_was_unreleased_gets_the_version_and_its_date(release):
 
 
 @pytest.mark.parametrize(("version", "why"), [
-    ("0.2", "write MAJOR.MINOR.PATCH"),
-    ("v0.2.0", "write MAJOR"),
-    ("0.02.0", "write MAJOR"),
-    ("0.1.9", "below 0.2.0"),
-    ("0.3.0", "tagged already"),
+    ("0.2", "write MAJOR.MINOR.PATCH"), ("v0.2.0", "write MAJOR"), ("0.02.0", "write MAJOR"),
+    ("0.1.9", "below 0.2.0"), ("0.3.0", "tagged already"),
 ])  # fmt: skip
 def test_versions_that_cannot_be_are_refused(release, version, why):
     with pytest.raises(SystemExit, match=why):
@@ -177,11 +174,8 @@ def test_a_release_is_cut_in_a_copy(tmp_path):
     assert done.stdout.count("PASSED") == 2  # by twine: the wheel, the source distribution
     changed = subprocess.check_output(["git", "diff", "--name-only"], cwd=copy, text=True)
     assert set(changed.split()) == {
-        ".ci/released.toml",
-        "CHANGELOG.md",
-        "CITATION.cff",
-        "rnnlm/version.py",
-    }
+        ".ci/released.toml", "CHANGELOG.md", "CITATION.cff", "rnnlm/version.py",
+    }  # fmt: skip
 
 
 WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"

@@ -183,11 +183,8 @@ def test_what_is_left_is_linted_built_and_collected(tmp_path, gone):
     listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
     place, name = gone.split("/")
     deleted = (
-        f"rnnlm/{gone}/",
-        f"rnnlm/{gone}.py",
-        f"tests/{gone}/",
-        f"tests/{place}/test_{name}.py",
-    )
+        f"rnnlm/{gone}/", f"rnnlm/{gone}.py", f"tests/{gone}/", f"tests/{place}/test_{name}.py",
+    )  # fmt: skip
     for path in filter(None, listed.split("\0")):
         if not path.startswith(deleted):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

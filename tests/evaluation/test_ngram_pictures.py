@@ -56,12 +56,8 @@ def test_the_command_draws_instead_of_printing(rnnlm, here):
     shown = rnnlm("count text.txt --plot pairs.svg --probabilities --zipf ranks.png")
     assert shown.code == 0 and (here / "pairs.svg").stat().st_size
     assert shown.out.splitlines()[0].split("\t") == [
-        "order",
-        "n-grams",
-        "different",
-        "once",
-        "slope",
-    ]
+        "order", "n-grams", "different", "once", "slope",
+    ]  # fmt: skip
     assert shown.out.splitlines()[1].split("\t")[:3] == ["1", "7", "3"]
     assert "p(second | first)" in (here / "pairs.svg").read_text()
     assert (here / "ranks.png").stat().st_size

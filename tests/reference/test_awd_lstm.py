@@ -191,13 +191,9 @@ def test_window_lengths_vary_around_bptt_or_half(make_data, make_trainer, senten
 
 def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sentences):
     settings = {
-        "schedule": "constant",
-        "warmup": 0.0,
-        "learning_rate": 0.5,
-        "optimizer": "sgd",
-        "batch_rows": 2,
-        "bptt_tokens": 10,
-    }
+        "schedule": "constant", "warmup": 0.0, "learning_rate": 0.5, "optimizer": "sgd",
+        "batch_rows": 2, "bptt_tokens": 10,
+    }  # fmt: skip
     trainer = make_trainer(make_data(sentences[:40]), bptt_deviation=3.0, **settings)
     rates, step = [], trainer.step
     trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)

@@ -32,14 +32,6 @@ def pairs(rows):
 
 
 @pytest.fixture(scope="module")
-def speller():
-    """Return a codec from letters to sounds: one symbol of at most two sounds for each letter."""
-    rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
-    column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
-    return Codec(make_tokenizer(["b o x a"]), [column])
-
-
-@pytest.fixture(scope="module")
 def model():
     return fit("tagging", "lstm")
 
@@ -75,7 +67,11 @@ def test_named_and_loaded_models_answer_alike(tagger):
     assert differences["2", "f1"] == 0
 
 
-def test_labels_never_learned_are_named_and_count_as_wrong(speller):
+def test_labels_never_learned_are_named_and_count_as_wrong():
+    """Of letters that become sounds: one symbol of at most two sounds for each letter."""
+    rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
+    column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
+    speller = Codec(make_tokenizer(["b o x a"]), [column])
     told = "memory: 1 of 4 words need more than 2 sounds per letter; they count as wrong"
     with pytest.warns(RnnlmWarning, match=told):
         data = labelled_data(speller, pairs([*LETTERS, ("b", "B AA K")]), "memory")
