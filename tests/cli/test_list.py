@@ -25,12 +25,9 @@ def test_models_here_and_the_shipped_one_are_listed(rnnlm, models, here):
     assert shown.code == 0 and shown.out.startswith("model\tkind\ttask\tstate\tpath\ndemo\tlstm\t")
 
 
-def test_only_a_recipe_is_shown_by_its_name(rnnlm):
+def test_only_a_recipe_is_shown_by_its_name_as_toml(rnnlm):
     assert rnnlm("list", "corpora", "english").code == 2
     assert "'modls' is not one of" in rnnlm("list", "modls").err
-
-
-def test_the_recipe_of_a_size_is_shown_as_toml(rnnlm):
     assert tomllib.loads(rnnlm("list", "recipes", "page").out)["budget"] == "800steps"
     assert json.loads(rnnlm("list", "recipes", "page", "--json").out)["budget"] == "800steps"
 

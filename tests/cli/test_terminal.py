@@ -9,14 +9,11 @@ from rnnlm.cli.main import context_of
 from rnnlm.errors import joined_message, keyword
 
 
-def test_piped_tables_are_one_tabbed_line_per_row(capsys):
+def test_piped_tables_are_tabbed_lines_that_csv_reads_back(capsys):
     terminal.print_table(
         terminal.Table(["a", "b"], [["1", "x y"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
     )
     assert capsys.readouterr().out == "a\tb\n1\tx y\n[bold]2[/bold]\t" + "w" * 500 + "\n"
-
-
-def test_piped_tables_are_read_back_by_csv(capsys):
     rows = [['an "odd one', "x\ty\nz"], ['"whole"', 'a "b" c']]
     terminal.print_table(terminal.Table(["a", 'the "b"'], [*rows, ["\x1b[31m\r", "\u202e"]]))
     read = list(csv.reader(io.StringIO(capsys.readouterr().out, newline=""), delimiter="\t"))

@@ -175,15 +175,12 @@ def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     return tuple(tokenizer.decode(part.ids).split("\n") if part else [] for part in parts)
 
 
-def test_a_split_takes_whole_documents(corpus):
+def test_a_split_takes_whole_documents_and_a_single_one_cannot_be_split(corpus):
     text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
     assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
     train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
     assert train.document_offsets.tolist() == [0, 4, 10]
     assert held_out.document_offsets.tolist() == [0, 6]
-
-
-def test_a_single_line_or_document_cannot_be_split(corpus):
     assert parts_of(corpus("a\n"), 0.5) == (["a"], [])
     assert parts_of(corpus("a\nb\n", blank_lines="documents"), 0.5) == (["a", "b"], [])
 

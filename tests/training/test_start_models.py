@@ -243,15 +243,12 @@ def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
     assert resolved.values["hidden_size"] == 7 and resolved.origins["hidden_size"] == str(file)
 
 
-def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
+def test_a_recipe_file_is_a_copy_of_a_recipe_or_names_one_that_exists(tmp_path):
     bundled = resources.files("rnnlm.training.recipes") / "lstm.toml"
     file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
     request = TrainingRequest(text=("x",), recipe=str(file))
     assert request.recipe is None
     assert request.from_file.values["hidden_size"] == 512
-
-
-def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
     file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
     with pytest.raises(SettingsError, match="unknown recipe 'gruu'.*did you mean 'gru'"):
         TrainingRequest(recipe=str(file))

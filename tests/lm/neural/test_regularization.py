@@ -17,7 +17,7 @@ def test_dropout_drops_share_p_and_keeps_the_mean(p, dtype):
     assert dropped.double().mean().item() == pytest.approx(1, abs=0.02)
 
 
-def test_elements_are_dropped_independently_in_training_alone():
+def test_elements_are_dropped_independently_and_in_training_alone():
     torch.manual_seed(1)
     kept = dropout(torch.ones(300, 300), 0.5, training=True) > 0
     for other in (kept.roll(1, 0), kept.roll(1, 1), kept.t()):
@@ -25,6 +25,11 @@ def test_elements_are_dropped_independently_in_training_alone():
     x = torch.ones(10)
     assert dropout(x, 0.5, training=False) is x
     assert dropout(x, 0.0, training=True) is x
+    torch.manual_seed(1)
+    kept = (dropout(torch.ones(1 << 20), 0.5, training=True) > 0).view(-1, 4).long()
+    counts = torch.bincount(kept @ torch.tensor([8, 4, 2, 1]), minlength=16).double()
+    expected = kept.shape[0] / 16
+    assert ((counts - expected) ** 2 / expected).sum().item() < 44.3  # chi square, 15: p = 1e-4
 
 
 @pytest.mark.parametrize("p", [1e-9, 1e-5, 0.1, 0.3, 0.9999, 1 - 1e-9])
@@ -36,14 +41,6 @@ def test_masks_drop_p_in_steps_of_a_65536th_and_never_all_or_none(p):
     deviation = math.sqrt(count * q * (1 - q))
     assert (factors == 0).sum().item() == pytest.approx(count * q, abs=5 * deviation)
     assert factors[factors != 0].unique().tolist() == pytest.approx([1 / (1 - q)])
-
-
-def test_the_four_elements_of_a_random_word_are_independent():
-    torch.manual_seed(1)
-    kept = (dropout(torch.ones(1 << 20), 0.5, training=True) > 0).view(-1, 4).long()
-    counts = torch.bincount(kept @ torch.tensor([8, 4, 2, 1]), minlength=16).double()
-    expected = kept.shape[0] / 16
-    assert ((counts - expected) ** 2 / expected).sum().item() < 44.3  # chi square, 15: p = 1e-4
 
 
 def test_masks_follow_from_the_state_of_torch_on_each_machine():

@@ -10,14 +10,11 @@ from support.commands import train
 TEXTS = ("fly me to oslo", "what costs it")
 
 
-def test_each_text_has_its_label_and_probability(rnnlm, classifier):
+def test_each_text_has_its_label_and_probability_or_a_row_for_each_top_label(rnnlm, classifier):
     columns, first, second = rnnlm("classify", "-m", classifier.folder, *TEXTS).rows
     assert columns == ["text", "label", "label_probability"]
     assert (first[:2], second[:2]) == ([TEXTS[0], "flight"], [TEXTS[1], "fare"])
     assert min(float(first[2]), float(second[2])) > 0.5
-
-
-def test_the_top_labels_have_a_row_each(rnnlm, classifier):
     rows = rnnlm("classify", "-m", classifier.folder, *TEXTS, "--top", "5").rows
     assert [row[:3] for row in rows] == [
         ["text", "rank", "label"], [TEXTS[0], "1", "flight"], [TEXTS[0], "2", "fare"],

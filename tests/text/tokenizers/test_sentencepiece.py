@@ -73,13 +73,18 @@ def test_pieces_compress_english(tokenizer, english):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_vocabulary_too_large_is_lowered_with_notice(kind):
+def test_a_vocabulary_too_large_is_lowered_and_one_too_small_says_what_is_needed(kind, english):
     lines = ["the cat sat on the mat", "a dog saw the cat"]
     settings = {"sentencepiece_model": kind, "vocab_size": 5000}
     with pytest.warns(RnnlmWarning, match="instead of 5000"):
         tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", **settings)
     assert 258 < tokenizer.size < 400
     assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)
+    with pytest.raises(SettingsError) as error:
+        make(english, sentencepiece_model=kind, vocab_size=100)
+    assert "vocab_size" in error.value.hint
+    needed = int(error.value.hint.split()[3])
+    assert make(english, sentencepiece_model=kind, vocab_size=needed + 1)
 
 
 RARE_SPACES = "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0" * 600
@@ -91,15 +96,6 @@ def test_the_oddest_texts_make_a_tokenizer(kind, text):
     tokenizer = make([text], sentencepiece_model=kind, vocab_size=1000)
     for line in ("any line", f"{text} {text}"):
         assert tokenizer.decode(tokenizer.encode([line]).ids) == line
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_vocabulary_too_small_says_what_is_needed(kind, english):
-    with pytest.raises(SettingsError) as error:
-        make(english, sentencepiece_model=kind, vocab_size=100)
-    assert "vocab_size" in error.value.hint
-    needed = int(error.value.hint.split()[3])
-    assert make(english, sentencepiece_model=kind, vocab_size=needed + 1)
 
 
 def test_text_is_lower_cased_on_request(english):

@@ -465,13 +465,8 @@ def test_rows_that_are_left_out_are_as_if_they_were_not_there(demo, one_list):
     rows = expected.to_rows("words")
     assert {sentence_of[row["item"], row["condition"]] - row["sentence"] for row in rows} == {0}
     assert "|where:condition!=practice|" in found.signature and "where" not in without.signature
-    agreeing = rnnlm.reading(
-        one_list,
-        demo,
-        where=("condition = agrees", "item!=40"),
-        resamples=5,
-        baseline="word_length",
-    )
+    where = ("condition = agrees", "item!=40")
+    agreeing = rnnlm.reading(one_list, demo, where=where, resamples=5, baseline="word_length")
     assert agreeing.items == 19 and {row["condition"] for row in agreeing.regions} == {"agrees"}
 
 

@@ -165,13 +165,10 @@ def test_scores_rising_with_rank_are_reported(here):
     assert read_nbest("b", ListSettings(costs=True))[0].hypotheses[0].text == "x"
 
 
-def test_a_missing_best_hypothesis_is_reported(here):
+def test_missing_ranks_at_the_top_or_in_between_are_reported(here):
     write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
     with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, .*'u1'"):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
-
-
-def test_missing_ranks_in_between_are_reported(here):
     write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
     message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3"
     with pytest.warns(RnnlmWarning, match=message) as told:

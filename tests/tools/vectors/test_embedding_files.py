@@ -89,13 +89,9 @@ def test_lines_are_read_as_they_are_written(tmp_path, model):
 @pytest.mark.parametrize("name", ["a.npy", "a.parquet", "a.jsonl"])
 def test_an_error_midway_leaves_the_old_file(tmp_path, model, name):
     (tmp_path / name).write_text("before")
+    embedder = Embedder(model, EmbeddingSettings(words=True))
     with pytest.raises(TextError, match="line 4"):
-        save_vectors(
-            tmp_path / name,
-            Embedder(model, EmbeddingSettings(words=True)),
-            (*LINES[:3], "<s>"),
-            overwrite=True,
-        )
+        save_vectors(tmp_path / name, embedder, (*LINES[:3], "<s>"), overwrite=True)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
 
 

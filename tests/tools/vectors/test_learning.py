@@ -97,18 +97,13 @@ def test_a_prepared_text_keeps_its_tokenizer(tmp_path):
         "".join(f"{line}\n" for line in planted(50).lines), encoding="utf-8"
     )
     list(rnnlm.prepare([tmp_path / "text.txt"], tmp_path / "prepared"))
-    vectors = rnnlm.learn_vectors(tmp_path / "prepared", method="svd", width=4)
-    assert np.array_equal(
-        vectors.matrix_VE,
-        rnnlm.learn_vectors(tmp_path / "text.txt", method="svd", width=4).matrix_VE,
-    )
+    asked = {"method": "svd", "width": 4}
+    vectors = rnnlm.learn_vectors(tmp_path / "prepared", **asked)
+    expected = rnnlm.learn_vectors(tmp_path / "text.txt", **asked)
+    assert np.array_equal(vectors.matrix_VE, expected.matrix_VE)
+    lower = TokenizerSettings(lowercase=True)
     with pytest.raises(UsageError, match="is a prepared text, which has its tokenizer"):
-        rnnlm.learn_vectors(
-            tmp_path / "prepared",
-            method="svd",
-            width=4,
-            tokenizer=TokenizerSettings(lowercase=True),
-        )
+        rnnlm.learn_vectors(tmp_path / "prepared", **asked, tokenizer=lower)
 
 
 def test_weights_are_equation_nine():
