@@ -114,11 +114,8 @@ def test_recurrent_weights_are_dropped_anew_each_training_step(trainer, masks):
 
 
 def test_masks_differ_between_rows_and_windows(make_data, make_trainer, sentences, masks):
-    trainer = make_trainer(
-        make_data(sentences[:20]),
-        **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"},
-        **FITTING,
-    )
+    sizes = {"embedding_size": 40, "layer_sizes": "40,40,40"}
+    trainer = make_trainer(make_data(sentences[:20]), **{**PIECES, **sizes}, **FITTING)
     windows = iter(trainer.source.windows())
     for _ in range(2):
         trainer.step(trainer.source.batch(next(windows)[1]), trainer.network.initial_state(3), 0.1)

@@ -52,12 +52,8 @@ def one_row(*vectors: tuple[float, ...]) -> Tensor:
 
 def same(found: Tensor, expected: list | Tensor) -> None:
     """Check equality to the precision of fp32, without dimensions of one row or input."""
-    torch.testing.assert_close(
-        found.squeeze(),
-        torch.as_tensor(expected, dtype=torch.float32).squeeze(),
-        atol=2e-6,
-        rtol=2e-6,
-    )
+    expected = torch.as_tensor(expected, dtype=torch.float32).squeeze()
+    torch.testing.assert_close(found.squeeze(), expected, atol=2e-6, rtol=2e-6)
 
 
 def blocks(gradient: Tensor, gates: int) -> list[Tensor]:
