@@ -342,11 +342,9 @@ RAW = {
 
 @pytest.mark.parametrize("content", [*CALLS, *RAW.values()], ids=[*range(len(CALLS)), *RAW])
 def test_hostile_files_run_nothing(here, content):
-    data = (
-        b"\x80\x02" + content
-        if isinstance(content, bytes)
-        else pickle.dumps({"encoder.weight": content}, 2)
-    )
+    data = pickle.dumps({"encoder.weight": content}, 2)
+    if isinstance(content, bytes):
+        data = b"\x80\x02" + content
     with zipfile.ZipFile(here / "h.pt", "w") as archive:
         archive.writestr("a/data.pkl", data)
         archive.writestr("a/data/0", bytes(16))

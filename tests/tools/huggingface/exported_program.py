@@ -84,10 +84,8 @@ def check_alone(model, facts, boundary) -> None:
         raise AssertionError(f"{list(wrong)} are read")
     mask_BT = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0]])
     padded = {"input_ids": mask_BT, "attention_mask": mask_BT}
-    assert torch.equal(
-        model(**padded, position_ids=torch.tensor([[0, 0, 0, 1], [0, 1, 0, 0]])).logits,
-        model(**padded).logits,
-    )
+    positions = torch.tensor([[0, 0, 0, 1], [0, 1, 0, 0]])
+    assert torch.equal(model(**padded, position_ids=positions).logits, model(**padded).logits)
     model.config.output_hidden_states = True
     assert model(ids_1T, output_hidden_states=False).hidden_states is None
     model.config.output_hidden_states = False

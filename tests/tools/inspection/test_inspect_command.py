@@ -77,10 +77,8 @@ def test_a_line_comes_from_standard_input_and_names_of_files_are_noted(
     (here / "the").write_text("the man\n")
     asked = f"inspect {inspection} -m {models.lstm}"
     typed = rnnlm(asked.format("the"))
-    assert (
-        "'the' is read as a line, although a file has that name; to use its lines: - < the"
-        in typed.err
-    )
+    note = "'the' is read as a line, although a file has that name; to use its lines: - < the"
+    assert note in typed.err
     arrived = rnnlm(asked.format("-"), stdin=b"\nthe\n")
     assert arrived.out == typed.out and "a file has" not in arrived.err
     assert (

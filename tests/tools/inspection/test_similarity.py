@@ -117,10 +117,8 @@ def test_ratings_are_read_as_the_tables_that_people_have(tmp_path, name, text, c
     with pytest.raises(TextError, match="2 of 3 pairs have vectors"):
         inspect_similarity(known, ratings=tmp_path / name)
     (tmp_path / name).write_text(text.replace("new york", "w7"), encoding="utf-8")
-    assert (
-        f"columns {', '.join(columns)}"
-        in inspect_similarity(VECTORS, ratings=tmp_path / name).verdict
-    )
+    verdict = inspect_similarity(VECTORS, ratings=tmp_path / name).verdict
+    assert f"columns {', '.join(columns)}" in verdict
 
 
 def test_bundled_ratings_are_of_words_of_the_corpus_that_the_shipped_model_ranks():

@@ -261,14 +261,6 @@ def test_missing_parts_of_espnet_folders_are_named(here):
         read_nbest(folder)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses"),
-])  # fmt: skip
-def test_lists_of_nothing_are_errors(here, text, message):
-    with pytest.raises(TextError, match=message):
-        read_nbest(write(here / "a", text))
-
-
 def test_folders_and_files_without_lists_are_errors(here):
     (here / "empty").mkdir()
     for source in ("empty", "nowhere"):
@@ -404,9 +396,12 @@ def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
     ('{"utt": 1, "hypotheses": [{"text": "x", "scores": [1]}]}', {}, "'scores' is not an object"),
     ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {"am": "x"}}]}', {}, "1, am: 'x' is not a num"),
     ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {}}]}', {}, "'score' is missing"),
+    ("", {}, "is empty"), ("\n\n", {}, "is empty"), ("u1\tREF\t\tx\n", {}, "holds no hypotheses"),
     ("(-12) the cat\n", {}, "no n-best list of a known format; .*; see .*`format`"),
 ])  # fmt: skip
-def test_errors_name_what_was_expected_of_which_format(here, text, settings, message):
+def test_lists_of_nothing_and_of_other_formats_are_errors_that_name_what_was_expected(
+    here, text, settings, message
+):
     with pytest.raises(TextError, match=message):
         read_nbest(write(here / "m", text), ListSettings(**settings))
 

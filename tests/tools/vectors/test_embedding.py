@@ -95,11 +95,8 @@ def test_lines_have_pooled_features_and_layers_those_of_a_trace(settings):
 def test_a_words_vector_follows_its_last_token():
     model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
     (chunk,) = Embedder(model, EmbeddingSettings(words=True)).chunks(["", "the  cat sat "])
-    assert (
-        [chunk.lines[1][start:end] for start, end in chunk.words[1].spans]
-        == list(chunk.words[1].words)
-        == ["the", "cat", "sat"]
-    )
+    found = [chunk.lines[1][start:end] for start, end in chunk.words[1].spans]
+    assert found == list(chunk.words[1].words) == ["the", "cat", "sat"]
     np.testing.assert_allclose(
         chunk.vectors_NH, read_alone(model, "the  cat sat ")[[2, 7, 11]], atol=1e-5
     )
@@ -188,11 +185,8 @@ def test_vectors_do_not_depend_on_chunks_or_batches(monkeypatch):
 
 def test_no_lines_give_zero_rows_of_full_width():
     model = network_of(model="rnn", tied=False)
-    assert (
-        rnnlm.Model(model).embed([]).shape
-        == rnnlm.Model(model).embed([""], words=True).shape
-        == (0, 7)
-    )
+    embed = rnnlm.Model(model).embed
+    assert embed([]).shape == embed([""], words=True).shape == (0, 7)
 
 
 def test_unreadable_input_or_missing_layers_is_one_error():

@@ -33,27 +33,16 @@ def _small_chunks(monkeypatch):
 def test_all_formats_hold_what_embed_gives(tmp_path, model, words):
     expected = rnnlm.Model(model).embed(LINES, words=words)
     for name in ("a.npy", "a.parquet", "a.jsonl", "a.jsonl.gz"):
-        assert (
-            save_vectors(
-                tmp_path / name, Embedder(model, EmbeddingSettings(words=words)), iter(LINES)
-            )
-            == 5
-        )
+        embedder = Embedder(model, EmbeddingSettings(words=words))
+        assert save_vectors(tmp_path / name, embedder, iter(LINES)) == 5
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert {row.pop("reason", None) for row in table} == {None}
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert (
-        table
-        == rows
-        == [
-            json.loads(line)
-            for line in gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()
-        ]
-    )
-    np.testing.assert_array_equal(
-        np.array([row.pop("vector") for row in rows], np.float32), expected
-    )
+    lines = gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()
+    assert table == rows == [json.loads(line) for line in lines]
+    vectors = np.array([row.pop("vector") for row in rows], np.float32)
+    np.testing.assert_array_equal(vectors, expected)
     if not words:
         assert rows == [
             {"line": number, "text": line} for number, line in enumerate(LINES, start=1)
