@@ -89,10 +89,8 @@ def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
         "train", "text", "--valid", models.valid, *SHORT, "--set", "batch_rows=32", "-o", "made"
     )
     assert shown.code == 0
-    assert any(
-        line.startswith("note: the text has only 3 tokens: 1 parallel streams")
-        for line in shown.err.splitlines()
-    )
+    note = "note: the text has only 3 tokens: 1 parallel streams"
+    assert any(line.startswith(note) for line in shown.err.splitlines())
 
 
 BAD_SETTINGS = {  # beside those of test_hostile_settings, for their hints

@@ -58,11 +58,8 @@ def test_latex_is_the_table_of_a_paper(rnnlm, parts):
     begin, _, head, _, first, second, *_, end = rnnlm(*asked, "--latex").out.splitlines()
     assert (begin, end) == (r"\begin{tabular}{lrrr}", r"\end{tabular}")
     assert head == r"model & ppl\_token & difference from lstm & p \\"
-    [difference] = [
-        each
-        for each in rnnlm(*asked, "--json").json["differences"]
-        if each["metric"] == "ppl_token"
-    ]
+    differences = rnnlm(*asked, "--json").json["differences"]
+    [difference] = [each for each in differences if each["metric"] == "ppl_token"]
     assert re.fullmatch(r"lstm & [\d.]+ \[[\d.]+, [\d.]+\] &  &  \\\\", first)
     share, p = 100 * (difference["ppl_ratio"] - 1), difference["p"]
     assert f"{abs(share):.1f}\\% [" in second and second.startswith("kn & ")

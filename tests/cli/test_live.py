@@ -141,10 +141,8 @@ def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
     display.progress.last_line -= printing.PLAIN_SECONDS
     display.show(STEP)
     display.show(STEP)
-    assert (
-        capsys.readouterr().err
-        == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
-    )
+    line = "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize("budget, progress, is_said", [

@@ -86,10 +86,8 @@ def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, c
 ])  # fmt: skip
 def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, command):
     ended = rnnlm(*command.format(models.unigram).split())
-    assert (ended.code, ended.out) == (
-        2,
-        "",
-    ) and "standard output can take only one result" in ended.err
+    assert (ended.code, ended.out) == (2, "")
+    assert "standard output can take only one result" in ended.err
 
 
 @pytest.mark.parametrize("command", ["train {0} --model unigram", "prepare {0}"])
