@@ -120,10 +120,8 @@ def test_a_run_that_cannot_save_pauses_and_does_not_go_on_to_lose_steps(text, tm
     failed = [event for event in seen if isinstance(event, SaveFailed)]
     assert [(event.failures, event.is_pausing) for event in failed] == [(1, False), (2, True)]
     assert failed[-1].step < 20
-    lines = [
-        "".join(printing.rare_event_lines(event))
-        for event in (*failed, replace(failed[-1], failures=3))
-    ]
+    shown = (*failed, replace(failed[-1], failures=3))
+    lines = ["".join(printing.rare_event_lines(event)) for event in shown]
     assert "training continues" in lines[0] and "training pauses" in lines[1] and not lines[2]
 
 
