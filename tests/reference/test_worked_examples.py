@@ -36,12 +36,8 @@ def filled(layer: RecurrentLayer, U: list, W: list) -> RecurrentLayer:
         name: torch.cat([torch.tensor(block).t() for block in given])
         for name, given in (("weight_ih", U), ("weight_hh", W))
     }
-    layer.load_state_dict(
-        {
-            **{name: torch.zeros_like(weight) for name, weight in layer.state_dict().items()},
-            **weights,
-        }
-    )
+    zeros = {name: torch.zeros_like(weight) for name, weight in layer.state_dict().items()}
+    layer.load_state_dict({**zeros, **weights})
     return layer
 
 
