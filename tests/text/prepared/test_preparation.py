@@ -269,10 +269,8 @@ def lines_of(settings, text=TEXT):
 
 
 def same(one, other):
-    return all(
-        np.array_equal(getattr(one, name), getattr(other, name))
-        for name in EncodedLines.__dataclass_fields__
-    )
+    names = EncodedLines.__dataclass_fields__
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 KINDS = [
