@@ -42,11 +42,15 @@ def run(tmp_path):
     return make
 
 
-def test_curve_pairs_validations_with_tokens_read(run):
+def test_curve_pairs_validations_with_tokens_read_but_for_rolled_back_steps(run):
     validations = [validated(5, 80.0), validated(7, None), validated(10, 70.0)]
     curve = learning_curve(run("a", STARTED, *validations))
     expected = [(5, 500, 0.5, 2.5, 80.0), (10, 1000, 1.0, 5.0, 70.0)]
     assert [tuple(point.to_dict().values()) for point in curve.points] == expected
+    back = {"event": "rolledback", "step": 30, "to_step": 10}
+    before = [STARTED, validated(10, 80.0), validated(20, 9e9)]
+    curve = learning_curve(run("b", *before, back, STARTED, validated(20, 60.0)))
+    assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
 
 
 def test_training_perplexity_is_given_for_exact_losses_only(run):
@@ -54,13 +58,6 @@ def test_training_perplexity_is_given_for_exact_losses_only(run):
     events = [loss(step, nats, is_exact=exact) for step, (nats, exact) in enumerate(losses, 1)]
     (point,) = learning_curve(run("a", STARTED, *events)).training
     assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
-
-
-def test_rolled_back_steps_are_not_on_the_curve(run):
-    back = {"event": "rolledback", "step": 30, "to_step": 10}
-    before = [STARTED, validated(10, 80.0), validated(20, 9e9)]
-    curve = learning_curve(run("a", *before, back, STARTED, validated(20, 60.0)))
-    assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
 
 
 @pytest.mark.parametrize("by, places", [
