@@ -52,10 +52,7 @@ def test_notices_of_one_kind_are_gathered():
 
 def test_hint_lists_the_names_only_if_none_is_near():
     known = ("katz", "kn", "mkn")
-    assert (
-        errors.nearest("katx", known)
-        == errors.did_you_mean("katx", known)
-        == "did you mean 'katz'?"
-    )
+    expected = "did you mean 'katz'?"
+    assert errors.nearest("katx", known) == errors.did_you_mean("katx", known) == expected
     assert errors.nearest("other", known) == "choose one of: katz, kn, mkn"
     assert errors.did_you_mean("other", known) == ""

@@ -153,19 +153,7 @@ COMMANDS = [
     ["score", "-m", "net", "--words", "the cat", "-o", "scores.csv"],
     ["eval", "-m", "kn", "t.txt"],
     ["count", "t.txt", "--order", "2", "-o", "counts", "--memory", "500M", "--temp", "tmp"],
-    [
-        "filter",
-        "t.txt",
-        "u.txt",
-        "-m",
-        "kn",
-        "--workers",
-        "2",
-        "-o",
-        "kept",
-        "--max-perplexity",
-        "9",
-    ],
+    "filter t.txt u.txt -m kn --workers 2 -o kept --max-perplexity 9".split(),
     ["doctor", "net"],
 ]
 

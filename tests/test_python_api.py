@@ -41,15 +41,12 @@ def done(tmp_path_factory):
 # ---- runs
 
 
-def test_waiting_returns_what_is_finished(done):
+def test_waiting_returns_what_is_finished_and_a_row_for_each_report(done):
     assert done.folder.name == "m" and done.finished.steps == 6
     assert done.evaluation is done.evaluations["valid"]
     again = evaluate(done.model, from_lines(LINES))
     assert done.evaluation.ppl_token == pytest.approx(again.ppl_token)
     assert "6 steps" in repr(done) and "ppl_token" in done._repr_html_()
-
-
-def test_history_has_a_row_for_each_report(done):
     rows = done.history.to_rows()
     assert [row["steps"] for row in rows if row["measured"] == "valid"] == [2, 4, 6]
     assert {row["measured"] for row in rows} == {"train", "valid"}

@@ -311,10 +311,8 @@ def test_broken_package_is_one_notice_and_all_else_works(
     (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
     is_module = code.startswith(BROKEN)
     satellite = f"print('noise'); SATELLITE = Satellite(None, {code})"
-    installed(
-        {"others": "others_broken:SATELLITE"},
-        others_broken=code if is_module else BROKEN + satellite,
-    )
+    broken = code if is_module else BROKEN + satellite
+    installed({"others": "others_broken:SATELLITE"}, others_broken=broken)
     table = "others_broken:SATELLITE" if is_module else code.partition("=")[0]
     note = f"note: the package others: {table} cannot be used; {why}"
     if ": " not in why:
