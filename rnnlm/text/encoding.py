@@ -134,7 +134,6 @@ class EncodedText:
         lengths = np.diff(self.line_offsets)[lines]
         ends = np.append(0, lengths.cumsum())
         places = np.arange(ends[-1]) + np.repeat(self.line_offsets[lines] - ends[:-1], lengths)
-        counts = ("words_L", "oov_words_L", "characters_L", "bytes_L")
         return places, replace(
             self,
             ids=self.ids[places],
@@ -142,7 +141,10 @@ class EncodedText:
             document_offsets=None,
             oov=np.flatnonzero(np.isin(places, self.oov)),
             unseen=None,
-            **{name: getattr(self, name)[lines] for name in counts},
+            words_L=self.words_L[lines],
+            oov_words_L=self.oov_words_L[lines],
+            characters_L=self.characters_L[lines],
+            bytes_L=self.bytes_L[lines],
         )
 
     @property

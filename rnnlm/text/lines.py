@@ -308,10 +308,8 @@ def place_of_words(rows: Sequence[Sequence[str]]) -> int:
     """Return the place, from 0, of the words in a table with a row a word: behind the first column
     that numbers the words of each sentence, else 0."""
     columns = list(zip(*rows, strict=True))
-    for place, cells in enumerate(columns[:-1], start=1):
-        if _counts_words(cells):
-            return place
-    return 0
+    places = (place for place, cells in enumerate(columns[:-1], start=1) if _counts_words(cells))
+    return next(places, 0)
 
 
 def _counts_words(cells: Sequence[str]) -> bool:

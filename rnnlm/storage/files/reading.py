@@ -156,9 +156,9 @@ def not_utf8(
     what = f"{_place(data, error.start, source, first_line)}: not UTF-8"
     byte = f"byte 0x{data[error.start]:02x}"
     if _CESU.match(data, error.start):
-        is_nul = data[error.start] == 0xC0
-        name = "Java's modified UTF-8" if is_nul else "CESU-8"
-        why = "2 bytes for NUL" if is_nul else "6 bytes for a character beyond U+FFFF"
+        name, why = "CESU-8", "6 bytes for a character beyond U+FFFF"
+        if data[error.start] == 0xC0:
+            name, why = "Java's modified UTF-8", "2 bytes for NUL"
         return kind(f"{what}, but {name}", f"{byte}: {why}", _FROM_CESU)
 
     # The encoding is recognised by lines around the byte and at the beginning, each taken once.

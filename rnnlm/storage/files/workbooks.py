@@ -39,8 +39,8 @@ def save_workbook(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
     def cell(value: Any) -> Any:
         value = plain(value)
-        is_number = isinstance(value, int) and abs(value) < EXACT_BELOW
-        is_number = is_number or (isinstance(value, float) and math.isfinite(value))
+        is_whole = isinstance(value, int) and abs(value) < EXACT_BELOW
+        is_number = is_whole or (isinstance(value, float) and math.isfinite(value))
         if is_number or is_gap(value) or value == "":
             return value if is_number else None
 
@@ -53,8 +53,11 @@ def save_workbook(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
     def check(size: int, most: int, what: str) -> None:
         if size > most:
-            why = f"it has {size:,} {what}; a workbook holds {most:,}"
-            raise OutputError(f"row {number:,} does not fit in {path}", why, "write .csv or .jsonl")
+            raise OutputError(
+                f"row {number:,} does not fit in {path}",
+                f"it has {size:,} {what}; a workbook holds {most:,}",
+                "write .csv or .jsonl",
+            )
 
     with writing(path), open(path, "wb") if is_stream(path) else replacing(path) as stream:
         try:
