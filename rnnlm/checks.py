@@ -99,7 +99,7 @@ def check_path(value: object, name: str) -> None:
         ArgumentTypeError: it does not.
     """
     if not isinstance(value, (str, os.PathLike)):
-        raise ArgumentTypeError(f"{name} must be a str or a path, not {given(value)}")
+        raise ArgumentTypeError(name + f" must be a str or a path, not {given(value)}")
 
 
 # ---- Ids that models read, their shapes, and states.

@@ -14,16 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnnlm.errors import (
-    ArgumentTypeError,
-    ModelError,
-    TextError,
-    UsageError,
-    given,
-    keyword,
-    notice,
-    shown,
-)
+from rnnlm.checks import check_path
+from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.lm.base.loading import load_tokenizer
 from rnnlm.lm.base.words import ShownWords
@@ -129,10 +121,7 @@ def frequencies_from(source: str) -> WrittenFrequencies:
         UsageError: The model has no word counts.
         ModelError: There is neither a file nor a model of this name.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        raise ArgumentTypeError(
-            keyword("frequency_from") + f" is {given(source)}", "it names a model or a file"
-        )
+    check_path(source, keyword("frequency_from"))
     # A file or a folder may change between two calls in one process.
     stamp = os.stat(source).st_mtime_ns if os.path.exists(source) else None
     return _frequencies_from(source, stamp)

@@ -225,6 +225,10 @@ class ScoringSettings(ValidatedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.frequency_from is not None:
+            from rnnlm.checks import check_path  # with numpy, which --help does without
+
+            check_path(self.frequency_from, keyword("frequency_from"))
         object.__setattr__(self, "measures", tuple(self.measures))
         # Next words belong to words, whether or not these are asked for.
         if self.next_words:

@@ -86,6 +86,9 @@ CASES = {
     "filter data.jsonl -m UNI --cutoffs 10,900 -o OUT": {
         "cutoffs": "--cutoffs 10,800", "model_names": ("UNI", "UNI+unigram")
     },
+    "filter data.jsonl -m UNI --against LSTM --max-difference 0 -o OUT": {
+        "against": "--against UNI", "max_difference": "--max-difference 1",
+    },
     "filter data.jsonl -m a=CHAR -m b=CHAR -o OUT": {
         "min_probability": "--min-probability 0.9", "language_column": "--language-column l"
     },

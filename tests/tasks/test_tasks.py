@@ -256,7 +256,7 @@ def test_label_probabilities_sum_to_one_and_match_predictions(model):
             rows = len(words) if column.level == "word" else 1
             assert each.p_TK.shape == (rows, len(column.symbols)) and (each.p_TK >= 0).all()
             if column.form != MULTI:
-                np.testing.assert_allclose(each.p_TK.sum(1), 1, atol=1e-6)
+                np.testing.assert_allclose(each.p_TK.sum(1), 1, atol=4e-6)  # of fp32
             if column.level == "text" and column.form != MULTI:
                 assert each.label == column.symbols[each.p_TK[0].argmax()]
             if column.level == "word":

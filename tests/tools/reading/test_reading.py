@@ -178,7 +178,7 @@ def test_frequencies_from_what_is_no_file_are_refused(demo, source):
             ["a"], words=True, measures=("frequency",), frequency_from=source
         ),
     ):
-        with pytest.raises(ArgumentTypeError, match="`frequency_from` is a .*a model or a file"):
+        with pytest.raises(ArgumentTypeError, match="`frequency_from` must be a str or a path"):
             call()
 
 
