@@ -239,11 +239,15 @@ def look_for_others() -> None:
 
 
 def _folders_of_others() -> Iterator[Path]:
-    """Yield the folders with the metadata of packages that have a satellite."""
+    """Yield the folders with the metadata of packages that have a satellite, the first of each."""
+    seen: set[str] = set()
     for folder in sys.path:
         for file in Path(folder).glob("*-info/entry_points.txt"):
             with contextlib.suppress(OSError):
-                if GROUP in file.read_text(encoding="utf-8", errors="replace"):
+                name = file.parent.stem.partition("-")[0]
+                text = file.read_text(encoding="utf-8", errors="replace")
+                if GROUP in text and name not in seen:
+                    seen.add(name)
                     yield file.parent
 
 

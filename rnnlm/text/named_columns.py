@@ -286,6 +286,8 @@ def text_of(value: object, where: str, column: str) -> str:
         return value
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int):  # of any length
+        return str(value)
     number: Any = value
     if not isinstance(value, Number) or not math.isfinite(number) or number != int(number):
         raise TextError(

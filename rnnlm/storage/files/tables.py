@@ -405,9 +405,9 @@ def with_class_names(value: Any, feature: Any) -> Any:
     """Return a value with the names of its classes, for which `datasets` stores numbers (its
     `ClassLabel`): a negative one means an unknown class. feature: from its `Features.to_dict`."""
     # Lists have the feature of their items, in several spellings.
-    while isinstance(feature, list) or (feature and {"_type", "feature"} <= feature.keys()):
+    while feature and (isinstance(feature, list) or {"_type", "feature"} <= set(feature)):
         feature = feature[0] if isinstance(feature, list) else feature["feature"]
-    if not feature:
+    if not isinstance(feature, dict):
         return value
     if isinstance(value, list):
         return [with_class_names(item, feature) for item in value]
@@ -415,7 +415,9 @@ def with_class_names(value: Any, feature: Any) -> Any:
         return {name: with_class_names(item, feature.get(name)) for name, item in value.items()}
     if feature.get("_type") != "ClassLabel" or not isinstance(value, int):
         return value
-    names = feature["names"]
+    names = feature.get("names")
+    if not isinstance(names, list):
+        return value
     return names[value] if 0 <= value < len(names) else None
 
 

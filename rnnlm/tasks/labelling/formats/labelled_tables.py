@@ -401,7 +401,8 @@ def _label_of(value: object, where: str, column: str) -> str:
     """Return the label of a cell: a number in one form, whichever type holds it, and text as it is
     written."""
     number: Any = value
-    if isinstance(value, Number) and math.isfinite(number) and number != int(number):
+    is_fraction = isinstance(value, Number) and not isinstance(value, int)
+    if is_fraction and math.isfinite(number) and number != int(number):
         return str(float(number))
     return text_of(value, where, column).strip()
 
