@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise, zip_longest
-from typing import TYPE_CHECKING, Annotated, Literal, cast, overload
+from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
@@ -195,15 +195,10 @@ def read_blocks(
     """Yield the lines of one source, a megabyte or so at a time."""
     starts_document = True
     next_line = 1
+    has_groups = isinstance(source_settings, sources.GroupedSourceSettings)
+    read: Callable[..., tuple[Block, bool]] = _read_groups if has_groups else read_block
     for whole in read_whole_lines(source, settings, source_settings):
-        block, starts_document = read_block(source, next_line, whole, settings, starts_document)
-        if isinstance(source_settings, sources.GroupedSourceSettings):
-            # A row may hold several lines, or blank ones that are left out.
-            groups: list[str | None] = []
-            for row in cast("list[str]", whole):
-                of_row, _ = read_block(source, next_line, [row], settings, False)
-                groups += [getattr(row, "group", None)] * len(of_row.lines)
-            block = Block(block.lines, block.document_starts, groups)
+        block, starts_document = read(source, next_line, whole, settings, starts_document)
         # A last line without an end is not counted, but nothing follows it.
         next_line += whole.count(b"\n") if isinstance(whole, bytes) else line_count(whole)
         if block.lines:
@@ -242,6 +237,23 @@ def read_block(
         return to_block(source, first_line, lines, settings, starts_document)
     starts_document = starts_document and settings.blank_lines == "documents"
     return Block(Lines(data), [0] if starts_document else []), False
+
+
+def _read_groups(
+    source: str, first_line: int, rows: list[str], settings: TextSettings, starts_document: bool
+) -> tuple[Block, bool]:
+    """Return the block of some rows of a table with the group of each line, as :func:`read_block`
+    does. A row may hold several lines, or blank ones that are left out."""
+    lines: list[str] = []
+    document_starts: list[int] = []
+    groups: list[str | None] = []
+    for row in rows:
+        block, starts_document = read_block(source, first_line, [row], settings, starts_document)
+        document_starts += [len(lines) + start for start in block.document_starts]
+        lines += block.lines
+        groups += [getattr(row, "group", None)] * len(block.lines)
+        first_line += line_count([row])
+    return Block(lines, document_starts, groups), starts_document
 
 
 def to_block(
@@ -314,7 +326,7 @@ def place_of_words(rows: Sequence[Sequence[str]]) -> int:
 
 def _counts_words(cells: Sequence[str]) -> bool:
     """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
-    # Only numbers get as far as to be the cell before.
+    # The first cell that is no such number ends the search, so the cell before is always one.
     pairs = pairwise(["0", *cells])
     return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
 
