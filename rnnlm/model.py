@@ -341,14 +341,13 @@ class Model(ModelMethods):
             unscorable=unscorable, split=split, measures=measures,
             frequency_from=frequency_from, with_regions=with_regions,
         )  # fmt: skip
-        self._core_for("score_sentences")
         return score_sentences(self._scorers, sentences, settings)
 
     @functools.cached_property
     def _scorers(self) -> "Scorers":
         from rnnlm.scoring.scorer import Scorers
 
-        return Scorers(loading.scoring_model_of(self.core))
+        return Scorers(loading.scoring_model_of(self._core_for("score_sentences")))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_scorers"}
