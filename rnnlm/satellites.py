@@ -340,17 +340,22 @@ def _taken_in(package: str, entry_point: "EntryPoint") -> Iterator[Satellite]:
     def free(table: str) -> list[Any]:
         """Return the entries of a table whose names are free, with these; of a list, alone."""
         named = _named(given, table)
+
+        # Names belong to the core, or to the packages before this one; kinds to their tasks.
         taken = {(name, "") for name in names_of_core.get(table, tuple)()}
         taken |= {key for key, _ in chain(*(_named(other, table) for other in before))}
         clashing[table] = [name for (name, task), _ in named if (name, task) in taken]
         if clashing[table]:
             names = ", ".join(clashing[table])
             notice(f"the package {package}: ignored {table}, whose names are taken: {names}")
+
+        # The rest is added: functions of single names are guarded here, lists of them by _tried.
         added = {key: entry for key, entry in named if key not in taken}
         if table in LISTS:
             return list(dict.fromkeys(added.values()))
         return [(name, _guarded(package, table, name, entry)) for (name, _), entry in added.items()]
 
+    # Tables of names are made now; lists, which import their entries, when they are asked for.
     parts: dict[str, Any] = {"clashing": clashing}
     for table in (*TABLES, *LISTS):
         find = partial(_tried, package, table, partial(free, table))

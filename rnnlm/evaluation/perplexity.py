@@ -434,12 +434,15 @@ class TextEvaluation(Evaluation):
 
     def _metric(self, definition: TextMetric) -> Metric:
         name, counts = definition.name, None
-        # Fields hold ours. Those of satellites are computed of the lines, if ours that counts the
-        # same units has a value.
-        ours = (own for own in TEXT_METRICS.values() if own.counts == definition.counts)
-        value = getattr(self, name if name in TEXT_METRICS else next(ours).name)
         if self.lines is not None:
             counts = PerEvent(self.lines, definition, self.block_lines)
+
+        # Fields hold ours. Those of satellites are computed of the lines, if ours that counts the
+        # same units has a value.
+        like = TEXT_METRICS.get(name) or next(
+            own for own in TEXT_METRICS.values() if own.counts == definition.counts
+        )
+        value = getattr(self, like.name)
         if name not in TEXT_METRICS and value is not None:
             value = None if self.lines is None else definition.value(self.lines)
         return Metric(

@@ -431,15 +431,20 @@ def ties(trial: Trial) -> Finding:
     """Check that texts which differ in one place have the same score only where the probabilities
     of their tokens have the same product; or that not all do, where these are not known."""
     scorer, pairs = trial.scorer, []
+
+    # Texts, each with others that have another token in one place.
     for text, other in pairwise(trial.texts):
         changed = [(*text[:at], other[at], *text[at + 1 :]) for at in range(0, LENGTH, 3)]
         pairs += [(text, found) for found in changed if found != text]
     tied = [pair for pair in pairs if len({float(scorer.values(one).sum()) for one in pair}) == 1]
+
+    # A tie is right where the chains of probabilities, which are known of some scorers, tie, too.
     is_failed = len(tied) == len(pairs)
     if scorer.scores and trial.is_complete:
         totals = [[scorer.chain((*one, scorer.end)).sum(keepdims=True) for one in pair]
                   for pair in tied]  # fmt: skip
         is_failed = any(_gap(*pair) > SAME for pair in totals)
+
     what = f"{len(tied)} of {len(pairs)} pairs of texts that differ in one place tie"
     advice = "a tie is no right answer"
     if len(tied) == len(pairs):

@@ -131,6 +131,7 @@ class EncodedText:
         Args:
             lines: Numbers of the lines from 0, ascending.
         """
+        # The tokens of each line are as far from their new places as its first one is.
         lengths = np.diff(self.line_offsets)[lines]
         ends = np.append(0, lengths.cumsum())
         places = np.arange(ends[-1]) + np.repeat(self.line_offsets[lines] - ends[:-1], lengths)
