@@ -5,6 +5,7 @@ Not cloup: it takes 30 ms more to import, needs other decorators, and cannot imp
 they are used.
 """
 
+import functools
 import inspect
 import itertools
 import re
@@ -32,6 +33,34 @@ def stacked(*decorators: Decorator) -> Decorator:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
+
+    return apply
+
+
+def taking_over(
+    option: str, work: Callable[[], Callable[..., Any]], others: Collection[str] = ()
+) -> Decorator:
+    """Let a satellite do its own work in the place of the command's, where its option is given.
+
+    option: its parameter. work: function that imports the work, a function of the value of the
+    option, with all other parameters as keywords. others: parameters of the satellite's further
+    options, which need this one.
+    """
+
+    def apply(function: Callable) -> Callable:
+        @functools.wraps(function)  # it has the options that were declared so far
+        def either(**given: Any) -> Any:
+            value = given.pop(option)
+            if value:
+                return work()(value, **given)
+            context = click.get_current_context()
+            flags = {parameter.name: parameter.opts[-1] for parameter in context.command.params}
+            for name in others:
+                if given.pop(name) is not None:
+                    raise click.UsageError(f"{flags[name]} needs {flags[option]}.")
+            return function(**given)
+
+        return either
 
     return apply
 

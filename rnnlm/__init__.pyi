@@ -22,8 +22,6 @@ from .model import load as load
 from .runs import FinishedRun as FinishedRun
 from .runs import TrainingRun as TrainingRun
 from .runs import train as train
-from .scoring.pairs.pair import Pair as Pair
-from .scoring.pairs.pair import read_pairs as read_pairs
 from .scoring.prefixes import WordScorer as WordScorer
 from .scoring.sentence_scores import SentenceScore as SentenceScore
 from .scoring.sentences import Sentence as Sentence
@@ -36,6 +34,8 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.pairs.pair import Pair as Pair
+from .tools.pairs.pair import read_pairs as read_pairs
 from .tools.reading.analysis import ReadingAnalysis as ReadingAnalysis
 from .tools.reading.analysis import reading as reading
 from .tools.rescoring.features import read_weights as read_weights

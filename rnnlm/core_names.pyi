@@ -23,8 +23,6 @@ from .model import load as load
 from .runs import FinishedRun as FinishedRun
 from .runs import TrainingRun as TrainingRun
 from .runs import train as train
-from .scoring.pairs.pair import Pair as Pair
-from .scoring.pairs.pair import read_pairs as read_pairs
 from .scoring.prefixes import WordScorer as WordScorer
 from .scoring.sentence_scores import SentenceScore as SentenceScore
 from .scoring.sentences import Sentence as Sentence

@@ -14,11 +14,11 @@ from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.settings import BeamSettings, SamplingSettings
-from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage import model_folder
 from rnnlm.tools.inspection.memory import inspect_memory
 from rnnlm.tools.inspection.similarity import inspect_analogy, inspect_neighbours
+from rnnlm.tools.pairs.scoring import score_pairs
 from rnnlm.tools.vectors.word_vectors import word_vectors
 from rnnlm.training.derived.tuning import tune
 from support.tiny_models import LINES, fit, save

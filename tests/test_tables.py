@@ -18,7 +18,6 @@ from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.scoring.generation.search import likeliest, next_words
 from rnnlm.scoring.generation.settings import BeamSettings
-from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.tabular import Table, latex
 from rnnlm.tasks.labelling.tagging import (
     ClassifiedText,
@@ -33,6 +32,7 @@ from rnnlm.tools.inspection.probing import inspect_probe
 from rnnlm.tools.inspection.similarity import inspect_analogy
 from rnnlm.tools.inspection.step import inspect_step
 from rnnlm.tools.inspection.surface import inspect_surface
+from rnnlm.tools.pairs.pair import Pair
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.tools.rescoring.rescorer import (
     Rescored,

@@ -1,4 +1,4 @@
-"""`rnnlm score`: log-probabilities of sentences; surprisals; minimal pairs."""
+"""`rnnlm score`: log-probabilities of sentences; surprisals."""
 
 import sys
 from dataclasses import replace
@@ -67,33 +67,17 @@ result_options = section(
 rare_result_options = section(
     "Scores", options_of(ScoringSettings, "frequency_from", "next_words"), rare=True
 )
-pairs_options = section(
-    "Minimal pairs",
-    click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
-                 help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
-                      "templates, Winograd schemas; or bundled: homophones, agreement, recency."),
-)  # fmt: skip
-rare_pairs_options = section(
-    "Minimal pairs",
-    click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
-                 help="Compare whole sentences (full), the text after the part that differs "
-                      "(partial), or that part itself (word).  [default: word for agreement "
-                      "templates, partial for Winograd schemas, else full]"),
-    rare=True,
-)  # fmt: skip
 output_options = section(
     "Output",
     click.option("--sort", is_flag=True,
                  help="Print the sentences of --input with the likeliest first, not in the order "
                       "of the file; sentences given as arguments always are."),
     options.output_option(
-        "Write to FILE.csv, .tsv, .jsonl, .parquet or .xlsx; - prints JSON. With --pairs: one "
-        "record per pair."
+        "Write to FILE.csv, .tsv, .jsonl, .parquet or .xlsx; - prints JSON."
     ),
     click.option("--plot", type=options.PATH, metavar="FILE.svg",
                  help="Plot the printed log-probabilities of sentences (or --probabilities) as "
-                      ".svg, .png or .pdf; with --pairs accuracy by distance and attractors, or by "
-                      "kind. Several models appear side by side."),
+                      ".svg, .png or .pdf. Several models appear side by side."),
     options.overwrite_option("Replace existing files."),
     options.json_option,
 )  # fmt: skip
@@ -109,7 +93,7 @@ _OF_INPUT = (
     "sentence_columns", "unwrap", "where",
 )  # fmt: skip
 # Options without effect but beside one of others
-_NEEDS = {"pairs_scoring": ["pairs_source"], "overwrite": ["output", "plot"], "workers": ["output"]}
+_NEEDS = {"overwrite": ["output", "plot"], "workers": ["output"]}
 
 
 @click.command(cls=Command, needs=_NEEDS)
@@ -121,15 +105,13 @@ _NEEDS = {"pairs_scoring": ["pairs_source"], "overwrite": ["output", "plot"], "w
 @rare_source_options
 @result_options
 @rare_result_options
-@pairs_options
-@rare_pairs_options
+@options.options_added_to("score")
 @output_options
 @rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
             plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
-            workers: int | None, pairs_source: str | None, pairs_scoring: str | None,
-            **given: Any) -> None:  # fmt: skip
+            workers: int | None, **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -150,33 +132,19 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     sentence end as a word. Encoder-decoders give log p(target | source).
     """
     # All that can be wrong is found before a model is loaded.
-    pairs = None
-    if pairs_source is not None:
-        from . import minimal_pairs
-
-        pairs = minimal_pairs.pairs_request(
-            pairs_source,
-            scoring=pairs_scoring,
-            given=given,
-            output=output,
-            plot=plot,
-            as_json=as_json,
-            overwrite=overwrite,
-        )
-    elif output == options.STANDARD_OUTPUT:
+    if output == options.STANDARD_OUTPUT:
         output, as_json = None, True
     sentences, inputs = options.texts_or_input(
         sentences, inputs, noun="sentence", of_input=_OF_INPUT, standard_input=("-",)
     )
     options.refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
-    form = "" if pairs else _format(as_json, output)
-    if form not in ("", "table"):
+    form = _format(as_json, output)
+    if form != "table":
         options.refuse_given(["sort", "plot"], "only for the table that is printed.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
-    if not pairs:
-        _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
+    _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
 
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns, of_arguments, read_sentences
@@ -187,9 +155,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 
     keep_freed()  # each part of the sentences takes the memory of the one before
     models = options.load_models(model_names, device)
-    if pairs:
-        minimal_pairs.show_pairs(models, pairs)
-        return
     reading = reading_for(models, reading, targets)
     if sentences:
         read = of_arguments(sentences, reading)

@@ -1,1 +1,1 @@
-"""Sentences, words, pairs and next words scored, and text generated."""
+"""Sentences, words and next words scored, and text generated."""

@@ -38,7 +38,8 @@ def model_methods() -> str:
     names = [methods.__name__ for methods in classes]
     imports = sorted(f"from {methods.__module__} import {methods.__name__}" for methods in classes)
     about = f'"""The methods that satellites bring to rnnlm.Model.\n\n{BY_SCRIPT}"""'
-    return "\n".join([about, "", *imports, "", f"class ModelMethods({', '.join(names)}): ...", ""])
+    bases = f"    {', '.join(names)}"
+    return "\n".join([about, "", *imports, "", "class ModelMethods(", bases, "): ...", ""])
 
 
 def table() -> str:

@@ -22,7 +22,6 @@ from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
 from rnnlm.lm.ngram.arpa.reading import read_arpa
-from rnnlm.scoring.pairs.pair import read_pairs
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.storage.files import file_types, reading
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
@@ -32,6 +31,7 @@ from rnnlm.text.lines import TextSettings, lines_with_ends
 from rnnlm.text.prepared.shards import Position, block_of, pieces
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.vectors import read_all_vectors
+from rnnlm.tools.pairs.pair import read_pairs
 from rnnlm.tools.rescoring.files import read_nbest
 
 LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]

@@ -10,13 +10,13 @@ import rnnlm
 from rnnlm import corpora
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.registry import kind_of
-from rnnlm.scoring.pairs.accuracy import PairScores
-from rnnlm.scoring.pairs.pair import read_pairs
-from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers import train
+from rnnlm.tools.pairs.accuracy import PairScores
+from rnnlm.tools.pairs.pair import read_pairs
+from rnnlm.tools.pairs.scoring import score_pairs
 from rnnlm.training.recipes import recipe
 from support.tiny_models import small_settings
 

@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.scoring.pairs.accuracy import PairAccuracy, accuracy_figure
+from rnnlm.tools.pairs.accuracy import PairAccuracy, accuracy_figure
 from support.pictures import faults_of
 
 

@@ -1,4 +1,4 @@
-"""Implement `rnnlm score --pairs`: read the request, print accuracies, write the files."""
+"""`rnnlm score --pairs`: read the request, print accuracies, write the files."""
 
 import json
 import warnings
@@ -11,9 +11,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from rnnlm.cli import terminal
+from rnnlm.cli.options import (
+    STANDARD_OUTPUT,
+    chosen_models,
+    load_models,
+    one_on_stdout,
+    own_file,
+    refuse_if,
+)
 from rnnlm.errors import RnnlmWarning, notice
 from rnnlm.evaluation import plotting
-from rnnlm.scoring.pairs.accuracy import (
+from rnnlm.storage.files.outputs import check_apart, save_file
+from rnnlm.system import keep_freed
+from rnnlm.tools.pairs.accuracy import (
     AccuracyDifference,
     PairAccuracy,
     PairScores,
@@ -22,11 +33,7 @@ from rnnlm.scoring.pairs.accuracy import (
     score_set,
     signature_of_set,
 )
-from rnnlm.scoring.pairs.pair import TestSet, files_of, read_pairs
-from rnnlm.storage.files.outputs import check_apart, save_file
-
-from .. import terminal
-from ..options import STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
+from rnnlm.tools.pairs.pair import TestSet, files_of, read_pairs
 
 Scores = dict[str, PairScores]  # by model
 Accuracies = Mapping[str, Sequence[PairAccuracy]]
@@ -59,34 +66,36 @@ _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "ov
            "device", "eos", "as_json"}  # fmt: skip
 
 
-def pairs_request(
-    source: str,
-    scoring: str | None,
-    given: Mapping[str, Any],
-    output: Path | None,
-    plot: Path | None,
-    as_json: bool,
-    overwrite: bool,
-) -> PairsRequest:
+def score_pairs(source: str, **given: Any) -> None:
+    """Do what `rnnlm score` does with `--pairs`. All that can be wrong is found before a model is
+    loaded."""
+    request = _pairs_request(source, given)
+    names = chosen_models(given["model_names"], "text")
+    keep_freed()  # each part of the sentences takes the memory of the one before
+    show_pairs(load_models(names, given["device"]), request)
+
+
+def _pairs_request(source: str, given: Mapping[str, Any]) -> PairsRequest:
     """Return what is asked for. given: other options of the command."""
     _refuse_others()
+    output = given["output"]
     refuse_if(
         output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",
         "with --pairs, the name after -o must end in .jsonl.",
     )
     request = PairsRequest(
         source=source,
-        scoring=scoring,
+        scoring=given["pairs_scoring"],
         details=output,
-        plot=plot,
+        plot=given["plot"],
         special_symbols=given["special_symbols"] or "error",
         encoding_errors=given["encoding_errors"] or "strict",
         strip=bool(given["strip"]),
         eos=given["eos"] is not False,
-        as_json=as_json,
-        overwrite=overwrite,
+        as_json=given["as_json"],
+        overwrite=given["overwrite"],
     )
-    _check_files(request)  # before a model is loaded
+    _check_files(request)
     return request
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.unigram import UnigramModel
-from rnnlm.scoring.pairs.pair import Pair
-from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
+from rnnlm.tools.pairs.pair import Pair
+from rnnlm.tools.pairs.scoring import differing_part, score_pairs
 from support.tiny_models import LINES, fit, halves_model
 
 PAIRS = [Pair("x", good, bad) for good, bad in {
@@ -162,7 +162,7 @@ def test_an_invalid_sentence_leaves_its_pair_unscored(halves, text, reason):
 
 
 def test_pairs_come_in_chunks_and_in_their_order(halves, monkeypatch):
-    monkeypatch.setattr("rnnlm.scoring.pairs.scoring.PAIRS_PER_CHUNK", 2)
+    monkeypatch.setattr("rnnlm.tools.pairs.scoring.PAIRS_PER_CHUNK", 2)
     pairs = [Pair(str(number), "a", "b" if number % 2 else "a a\n") for number in range(7)]
     scores = score_pairs(halves, pairs)
     assert [score.pair for score in scores] == pairs

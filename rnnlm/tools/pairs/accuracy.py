@@ -16,10 +16,10 @@ from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import reads_sources
-from rnnlm.scoring.pairs.pair import WORD, TestSet
-from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
+from rnnlm.tools.pairs.pair import WORD, TestSet
+from rnnlm.tools.pairs.scoring import PairScore, TextScore, score_pairs
 
 ALL, KIND = "all", "kind"
 FEW_PAIRS = 5  # fewer say nothing about others: they have no interval and no p-value

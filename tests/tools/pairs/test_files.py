@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.scoring.pairs.accuracy import score_set
-from rnnlm.scoring.pairs.pair import FORMATS, SENTENCES, TEMPLATES, WINOGRAD, Pair, read_pairs
+from rnnlm.tools.pairs.accuracy import score_set
+from rnnlm.tools.pairs.pair import FORMATS, SENTENCES, TEMPLATES, WINOGRAD, Pair, read_pairs
 from support.failures import notices_of
 from support.tiny_models import fit
 

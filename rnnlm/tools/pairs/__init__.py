@@ -4,3 +4,7 @@ intervals.
 Sets of pairs come as tables of good and bad sentences (BLiMP), agreement templates and Winograd
 schemas.
 """
+
+import lazy_loader as _lazy_loader
+
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.scoring.pairs.accuracy import PairScores
-from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.tools.pairs.accuracy import PairScores
+from rnnlm.tools.pairs.pair import Pair
 
 
 @dataclass(frozen=True)
