@@ -52,8 +52,6 @@ CORE_COMMANDS: dict[str, dict[str, str]] = {
         "prepare": "encode text",
         "count": "n-grams",
         "prune": "n-gram models",
-        "mix": "combine models",
-        "tune": "adaptation",
         "report": "training curves",
     },
 }

@@ -34,6 +34,8 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.mixtures.mixing import mix as mix
+from .tools.mixtures.static import mix_static as mix_static
 from .tools.pairs.pair import Pair as Pair
 from .tools.pairs.pair import read_pairs as read_pairs
 from .tools.reading.analysis import ReadingAnalysis as ReadingAnalysis
@@ -52,9 +54,7 @@ from .tools.rescoring.settings import TextMapping as TextMapping
 from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
-from .training.derived.mixing import mix as mix
 from .training.derived.ngram_models import import_arpa as import_arpa
-from .training.derived.ngram_models import mix_static as mix_static
 from .training.grid import GridFinished as GridFinished
 from .training.grid import GridRunEnded as GridRunEnded
 from .training.grid import train_grid as train_grid

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from rnnlm.errors import ArgumentTypeError, given
@@ -682,6 +683,20 @@ class ModelHandle:
     @property
     def name(self) -> str | None:
         """The name of its folder; None for a model that is only in memory."""
+        raise NotImplementedError
+
+    def __init__(self, core: Any) -> None:
+        raise NotImplementedError
+
+    def _stored(self, lack: str) -> Path:
+        """Return the folder that it was loaded from.
+
+        Args:
+            lack: What a model in memory lacks, for the message.
+
+        Raises:
+            UsageError: It was not loaded from a folder.
+        """
         raise NotImplementedError
 
     def _core_for(self, method: str) -> Any:

@@ -13,14 +13,13 @@ import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rnnlm import registry, satellites
-from rnnlm.config import SettingValue, plain
+from rnnlm.config import plain
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.interface import Array, Device, LanguageModel, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adapted_model import AdaptationSettings, AdaptedModel, TunedSettings
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
@@ -29,7 +28,6 @@ from rnnlm.text.marks import tell_unknown
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from rnnlm import DecodingSettings
     from rnnlm.evaluation.metrics import Evaluation
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.scorer import Scorers
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.text.corpus import Given, Text
+    from rnnlm.text.corpus import Given
 else:
     ModelMethods = ModelHandle  # until the end of this module
 
@@ -82,7 +80,6 @@ class Model(ModelMethods):
     _commands: ClassVar[dict[str, str]] = {
         "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
         "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "next",
-        "adapt": "tune", "tune": "tune",
     }  # fmt: skip
 
     def __init__(self, core: "LanguageModel | registry.LabelModel | Model") -> None:
@@ -140,7 +137,7 @@ class Model(ModelMethods):
     def __repr__(self) -> str:
         called = f"{self.name}: " if self.name else ""
         kind = self.kind
-        if isinstance(self.core, AdaptedModel):
+        if getattr(self.core, "adaptation", "none") != "none":
             kind += f" + {self.core.kind}"
 
         # The sizes of weights and vocabularies.
@@ -502,74 +499,6 @@ class Model(ModelMethods):
         from rnnlm.scoring.prefixes import WordScorer
 
         return WordScorer(self._core_for("scorer"))
-
-    def adapt(
-        self,
-        kind: Literal["unigram", "cache", "dynamic"],
-        settings: AdaptationSettings | None = None,
-        statistics: "Mapping[str, Tensor] | None" = None,
-    ) -> "Model":
-        """Return a model that adapts this one to the text it reads. `rnnlm.load("NAME+KIND")` uses
-        tuned settings; this method does not.
-
-        Args:
-            kind: "unigram" (a cache of words), "cache" (the neural cache) or "dynamic" (dynamic
-                evaluation).
-            settings: Object of the settings class in
-                :data:`rnnlm.lm.mixtures.adapted_model.KINDS`. None: its defaults.
-            statistics: For the rule rms of "dynamic", the result of
-                :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
-
-        Raises:
-            UsageError: The kind is unknown or not available for this model, or statistics are
-                missing.
-            ArgumentTypeError: The settings are of another class.
-        """
-        from rnnlm.lm.mixtures.adaptation import adapt
-
-        return Model(adapt(self._core_for("adapt"), kind, settings, statistics))
-
-    def tune(
-        self,
-        kind: Literal["unigram", "cache", "dynamic"],
-        on: "str | Path | Sequence[str | Path] | Text",
-        *,
-        given: "Mapping[str, SettingValue] | None" = None,
-        statistics: "str | Path | Sequence[str | Path] | Text | None" = None,
-        tokens: int | None = None,
-        overwrite: bool = False,
-    ) -> TunedSettings:
-        """Tune the settings of an adaptation and save them in the model's folder, where
-        `rnnlm.load("NAME+KIND")` finds them. If they are already there, return them at once.
-
-        Args:
-            kind: "unigram", "cache" or "dynamic", as for :meth:`adapt`.
-            on: Held-out text, read as one stream.
-            given: Settings to keep fixed, by name.
-            statistics: Training text to compute and save gradient statistics on, in order to tune
-                the rule rms of "dynamic".
-            tokens: Number of tokens of `on` to use, from its start. None: all.
-            overwrite: Replace settings that were tuned differently.
-
-        Returns:
-            The settings, and the perplexities with and without them.
-
-        Raises:
-            UsageError: The kind is unknown or not available for this model, the model has no
-                folder, or statistics are missing or for another kind.
-            SettingsError: A given setting is unknown or invalid.
-            TextError: A text cannot be read, or is empty.
-            OutputError: The folder cannot be written to, or holds settings that were tuned
-                differently.
-        """
-        from rnnlm.training.derived.tuning import tune
-
-        self._core_for("tune")
-        folder = self._stored("has no folder to keep settings in")
-        *_, tuned = tune(
-            folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
-        )
-        return cast(TunedSettings, tuned)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write an n-gram model to an ARPA file. The file appears only once it is complete.

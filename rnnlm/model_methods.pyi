@@ -5,9 +5,15 @@ Written by tests/support/satellite_files.py."""
 from rnnlm.tasks.labelling.methods import LabellingMethods
 from rnnlm.tasks.seq2seq.methods import TranslationMethods
 from rnnlm.tools.inspection.methods import InspectionMethods
+from rnnlm.tools.mixtures.methods import AdaptationMethods
 from rnnlm.tools.pairs.methods import PairMethods
 from rnnlm.tools.vectors.methods import VectorMethods
 
 class ModelMethods(
-    LabellingMethods, TranslationMethods, InspectionMethods, PairMethods, VectorMethods
+    LabellingMethods,
+    TranslationMethods,
+    InspectionMethods,
+    AdaptationMethods,
+    PairMethods,
+    VectorMethods,
 ): ...

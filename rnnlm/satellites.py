@@ -139,6 +139,8 @@ class Satellite:
         libraries: Functions that import the libraries of other models, by the prefix of names.
         adaptations: By the KIND of NAME+KIND: functions(model, kind, folder) that make a model
             adapt itself.
+        companions: By the name of a check of `rnnlm doctor`: functions(folder) that check the
+            satellite's own files beside a model there, and return their names.
         scorers: By a pattern of names: functions(name, takes, path) that open what `rnnlm doctor`
             checks besides models, a :class:`rnnlm.evaluation.scorer_checks.Scorer`.
         metrics: Function that imports metrics of language models.
@@ -159,6 +161,7 @@ class Satellite:
     tokenizers: Mapping[str, Callable[[], type]] = field(default_factory=dict)
     libraries: "Mapping[str, Callable[[], Library]]" = field(default_factory=dict)
     adaptations: Mapping[str, Callable[[Any, str, Path], Any]] = field(default_factory=dict)
+    companions: Mapping[str, Callable[[Path], list[str]]] = field(default_factory=dict)
     scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     metrics: "Callable[[], Sequence[TextMetric]]" = tuple
     methods: "Callable[[], Sequence[type[ModelHandle]]]" = tuple

@@ -46,7 +46,8 @@ NEEDS_SATELLITE = re.compile(
     r"rnnlm[./](tasks|tools)|support(\.| import )(tiny_(pairs|seq2seq|tasks|translators|labellers)"
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
     r"|seq2seq|huggingface|hf:|tagging|learn_vectors|rnnlm filter|--task|--onnx"
-    r"|[(, ](refused|harmless)[,)]"
+    r"|[(, ](refused|harmless)[,)]|\bmix\b|\btune\b|mixture|\+(cache|dynamic|unigram)\b|--pairs"
+    r"|(read|score)_pairs"
 )
 LONG = {
     # pictures

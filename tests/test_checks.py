@@ -12,15 +12,15 @@ from rnnlm.cli.main import run
 from rnnlm.errors import ArgumentTypeError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage import model_folder
 from rnnlm.tools.inspection.memory import inspect_memory
 from rnnlm.tools.inspection.similarity import inspect_analogy, inspect_neighbours
+from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.tuning import tune
 from rnnlm.tools.pairs.scoring import score_pairs
 from rnnlm.tools.vectors.word_vectors import word_vectors
-from rnnlm.training.derived.tuning import tune
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {

@@ -38,13 +38,14 @@ COMMANDS = (
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
-    "mix lstm ngram --on valid.txt -o mixture", "prune -m ngram --threshold 1e-4 -o pruned",
-    "tune -m lstm+cache --on valid.txt --tokens 200", "report lstm grid -o report.html",
+    "prune -m ngram --threshold 1e-4 -o pruned",
+    "report lstm grid -o report.html",
     "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.
 USES = {
+    "mix lstm ngram": ("rnnlm mix", "tools/mixtures"),
     "serve": ("rnnlm serve", "tools/serving"),
     "tag a": ("rnnlm tag", "tasks/labelling"),
     "train text.txt --task seq2seq": ("the task seq2seq", "tasks/seq2seq"),

@@ -10,14 +10,14 @@ from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit, probabilities_sum_to_one
 from rnnlm.interface import HiddenStateModel, LanguageModel
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.scoring.generation.search import next_words
 from rnnlm.tasks.labelling.tagging import tag
 from rnnlm.tools.inspection.memory import inspect_memory
+from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.adapted_model import AdaptedModel
 from rnnlm.tools.vectors.word_vectors import word_vectors
 from support.tiny_models import HELD_OUT, LINES, Lines, fit
 

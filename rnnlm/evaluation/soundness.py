@@ -17,12 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm import arrays as array_types, registry
+from rnnlm import arrays as array_types, registry, satellites
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.lm.base import loading, stored_model
-from rnnlm.lm.mixtures import adapted_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import is_prepared, part_folders
 from rnnlm.text.prepared.prepared_text import problems
@@ -93,7 +92,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     what = f"a model of kind {manifest.model}, format {manifest.format_version}"
     yield Check("config", "ok", what)
     yield _files(folder, manifest)
-    yield from _adaptation(folder)
+    yield from _companions(folder)
 
     # The parts of a combination, each in its own folder.
     try:
@@ -144,15 +143,16 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
     return Check("files", "ok", what)
 
 
-def _adaptation(folder: Path) -> Iterator[Check]:
-    """Check the stored adaptations of the model, if there are any."""
-    try:
-        names = adapted_model.check(folder)
-    except ModelError as error:
-        yield Check("adaptation", "failed", error.fault)
-        return
-    if names:
-        yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
+def _companions(folder: Path) -> Iterator[Check]:
+    """Check the files of satellites beside the model, if there are any."""
+    for name, check in satellites.entries(lambda satellite: satellite.companions).items():
+        try:
+            names = check(folder)
+        except ModelError as error:
+            yield Check(name, "failed", error.fault)
+            continue
+        if names:
+            yield Check(name, "ok", f"{', '.join(names)}: in order")
 
 
 def _numbers(stored: dict[str, np.ndarray], kind: registry.Kind) -> Check:

@@ -39,23 +39,6 @@ class Ngram(Kind):
     from_arrays = imported(__package__, "ngram.model:from_arrays")
 
 
-class Mixture(Kind):
-    """Several models as one."""
-
-    family = "combination"
-    takes_parts = True
-    made_with = "rnnlm mix A B --on TEXT"
-
-    @property
-    def settings(self) -> tuple[type, ...]:
-        from rnnlm.lm.mixtures.mixture import MixtureSettings
-
-        return (MixtureSettings,)
-
-    array_shapes = imported(__package__, "mixtures.mixture:array_shapes")
-    from_arrays = imported(__package__, "mixtures.mixture:from_arrays")
-
-
 KINDS = [
     *NETWORKS,
     Unigram("unigram", "smoothed word frequencies", OF_PROBABILITIES),
@@ -64,5 +47,4 @@ KINDS = [
         "n-grams with backoff: Kneser-Ney and the other classical estimators",
         OF_PROBABILITIES | {"n-grams"},
     ),
-    Mixture("mixture", "several models as one, each with a weight", OF_PROBABILITIES),
 ]

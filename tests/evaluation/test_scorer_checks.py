@@ -9,7 +9,7 @@ import pytest
 import rnnlm
 from rnnlm.evaluation import scorer_checks
 from rnnlm.evaluation.scorer_checks import CHECKS, checks_of, of_model
-from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.tiny_models import LINES, fit, make_tokenizer
 
 TOKENIZER = make_tokenizer()

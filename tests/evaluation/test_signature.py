@@ -2,13 +2,13 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import Signature, sign
-from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
-from rnnlm.lm.mixtures.mixture import Mixture
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.tasks.labelling.evaluation.label_metrics import LabelSignature
 from rnnlm.tasks.seq2seq.evaluation.translation import TranslationSettings, TranslationSignature
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import TextSettings
+from rnnlm.tools.mixtures.adapted_model import UnigramCacheSettings
+from rnnlm.tools.mixtures.mixture import Mixture
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support.tiny_models import LINES, Lines, fit
 
 

@@ -12,14 +12,14 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.scorer_checks import checks_of, of_model
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.lm.base import span_scoring, stored_model
-from rnnlm.lm.mixtures import adapted_model as adapting
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
-from rnnlm.lm.mixtures.mixture import Mixture
-from rnnlm.lm.mixtures.neural_cache import NeuralCache
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.tasks.seq2seq.model import ConditionalModel
 from rnnlm.tools.huggingface.model import HuggingFaceModel
+from rnnlm.tools.mixtures import adapted_model as adapting
+from rnnlm.tools.mixtures.adapted_model import AdaptedModel
+from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.tools.mixtures.mixture import Mixture
+from rnnlm.tools.mixtures.neural_cache import NeuralCache
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save

@@ -9,9 +9,9 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring import prefixes
 from rnnlm.scoring.generation.search import next_words
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.model_cases import SPELLING
 from support.saved_models import save_unigram
 from support.tiny_models import LINES, fit

@@ -5,9 +5,9 @@ import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring import prefixes
 from rnnlm.scoring.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.tiny_models import LINES, fit
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}

@@ -18,7 +18,6 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError, RnnlmWarning
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.mixtures.adapted_model import TunedSettings, save_tuned
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train
@@ -30,6 +29,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.tools.filtering.run import FilterRequest, run as run_filter
 from rnnlm.tools.filtering.settings import FilterSettings
+from rnnlm.tools.mixtures.adapted_model import TunedSettings, save_tuned
 from support import tiny_seq2seq, tiny_tasks
 from support.killed_runs import cut_off_after
 from support.odd_inputs import put, quiet

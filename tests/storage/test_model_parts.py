@@ -11,9 +11,9 @@ import rnnlm
 from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import span_scoring, stored_model
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.storage import manifest as model_parts, model_folder
 from rnnlm.storage.files import tensors
+from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.training import card
 from support.damages import edited
 from support.failing_files import failing

@@ -38,8 +38,10 @@ def model_methods() -> str:
     names = [methods.__name__ for methods in classes]
     imports = sorted(f"from {methods.__module__} import {methods.__name__}" for methods in classes)
     about = f'"""The methods that satellites bring to rnnlm.Model.\n\n{BY_SCRIPT}"""'
-    bases = f"    {', '.join(names)}"
-    return "\n".join([about, "", *imports, "", "class ModelMethods(", bases, "): ...", ""])
+    bases = [f"    {', '.join(names)}"]
+    if len(bases[0]) > 100:
+        bases = [f"    {name}," for name in names]
+    return "\n".join([about, "", *imports, "", "class ModelMethods(", *bases, "): ...", ""])
 
 
 def table() -> str:

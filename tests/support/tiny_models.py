@@ -14,7 +14,6 @@ from rnnlm import corpora, registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.lm.ngram.unigram import UnigramModel
@@ -107,9 +106,11 @@ def mixture(
     parts: Sequence[tuple[str, dict[str, Any]]],
     weights: Sequence[float],
     lines: Sequence[str] = LINES,
-) -> Mixture:
+) -> Any:
     """Make a mixture of models of :func:`fit`, each given by name and settings (`lines`: its text,
     if that is another one)."""
+    from rnnlm.tools.mixtures.mixture import Mixture  # a satellite, which may be missing
+
     models = [fit(name, **{"lines": lines, **settings}) for name, settings in parts]
     return Mixture(models, weights)
 

@@ -16,8 +16,8 @@ from hypothesis import given, strategies as st
 import rnnlm
 import rnnlm.tools.kenlm as ours
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.arpa import writing
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.arpa_files import GOLDEN, SMALL, random_arpa
 from support.tiny_models import LINES, fit, save
 

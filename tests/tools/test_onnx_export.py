@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
+from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.tools.onnx_export import export as onnx_export
 from rnnlm.tools.onnx_export.export import export_onnx
 from support.failures import checked_error

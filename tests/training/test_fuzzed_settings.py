@@ -8,10 +8,10 @@ from hypothesis import given, strategies as st
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmError, SettingsError
-from rnnlm.lm.mixtures.adapted_model import KINDS
 from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.storage.files.reading import read_by_hand
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.mixtures.adapted_model import KINDS
 from rnnlm.training.plan import TrainingRequest, plan
 from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 

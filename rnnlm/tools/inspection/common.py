@@ -17,9 +17,8 @@ from rnnlm.errors import TextError, UsageError, keyword, nearest
 from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.evaluation.plotting import Axes, Figure
-from rnnlm.interface import Device, LanguageModel, core_of
+from rnnlm.interface import Device, LanguageModel
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tabular import Records, Result, Row, Table, html_note
 from rnnlm.text.corpus import Text
@@ -145,7 +144,7 @@ def load_model_for(
         manifest = read_manifest(loading.find(base))
         task, kind = manifest.task, manifest.model
     else:
-        base, adapts = shown, isinstance(core_of(model), AdaptedModel)
+        base, adapts = shown, getattr(model, "adaptation", "none") != "none"
         task, kind = loading.task_of(model), loading.kind_of(model)
     check_applies(what, shown, task, kind)
     if adapts and what not in OF_PROBABILITIES:

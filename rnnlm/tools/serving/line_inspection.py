@@ -9,7 +9,6 @@ from typing import Any, cast
 from rnnlm.errors import UsageError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel, kind_of
 from rnnlm.text.lines import check_reserved
@@ -25,7 +24,7 @@ def inspections_of(core: LanguageModel | LabelModel) -> list[str]:
     """Return the names of the inspections that apply to a model."""
     if isinstance(core, NgramModel):
         return ["orders"]
-    if isinstance(core, AdaptedModel):
+    if getattr(core, "adaptation", "none") != "none":
         return []
     kind = kind_of(loading.kind_of(core), loading.task_of(core))
     return [name for name, inspection in _KINDS.items() if inspection in kind.has]

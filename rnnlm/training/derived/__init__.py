@@ -1,1 +1,1 @@
-"""Models made from other models: mixed, tuned, pruned, imported."""
+"""Models made from other models: pruned, imported."""

@@ -13,12 +13,12 @@ import torch
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.mixtures import adapted_model
-from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.lm.mixtures.adapted_model import DynamicSettings
-from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
+from rnnlm.tools.mixtures import adapted_model
+from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.adapted_model import DynamicSettings
+from rnnlm.tools.mixtures.dynamic_evaluation import gather_statistics
+from rnnlm.tools.mixtures.mixture import Mixture
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {

@@ -9,10 +9,6 @@ import torch
 from rnnlm.errors import TrainingError
 from rnnlm.events import RolledBack, Step, never
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
-from rnnlm.lm.mixtures import adapted_model as adapting
-from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural import network, words
 from rnnlm.lm.neural.device import exact_products, memory_errors, training_products
 from rnnlm.lm.neural.layers import layers as cells
@@ -21,6 +17,10 @@ from rnnlm.lm.neural.trained_network import NeuralLanguageModel, from_arrays
 from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
 from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
 from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.tools.mixtures import adapted_model as adapting
+from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.dynamic_evaluation import gather_statistics
+from rnnlm.tools.mixtures.mixture import Mixture
 from support.devices import CUDA, NEEDS_BF16, ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 from support.networks import as_stored

@@ -18,8 +18,6 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
-from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.lm.mixtures.adapted_model import NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.lm.neural.layers.layers import named_layers
 from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
@@ -38,6 +36,8 @@ from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.mixtures.adapted_model import NeuralCacheSettings, UnigramCacheSettings
 from support import tiny_models, tiny_pairs, tiny_tasks
 from support.devices import CUDA, no_waits
 from support.fake_device import FakeDevice

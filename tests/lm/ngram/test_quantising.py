@@ -14,7 +14,6 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.evaluation.scorer_checks import of_model
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.ngram import tables
 from rnnlm.lm.ngram.arpa.writing import export_arpa, load_arpa
 from rnnlm.lm.ngram.compact import SUM_ERROR, CodedValues, CompactKeys, codebook_of, coded
@@ -24,7 +23,9 @@ from rnnlm.lm.ngram.pruning import by_entropy, quantised
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.text.encoding import TrainingData
-from rnnlm.training.derived.ngram_models import import_arpa, mix_static
+from rnnlm.tools.mixtures.mixture import Mixture
+from rnnlm.tools.mixtures.static import mix_static
+from rnnlm.training.derived.ngram_models import import_arpa
 from rnnlm.training.derived.pruning import PruningLimits, prune
 from support.saved_models import edit_config
 from support.tiny_models import Lines, english_lines, fit, save, small_settings

@@ -7,10 +7,10 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.tiny_models import LINES, fit
 
 SHORT = ("a b", "b a b", "a", "b b")

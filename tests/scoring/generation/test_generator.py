@@ -8,11 +8,11 @@ import rnnlm
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.scoring.generation.drawing import MOST_ROWS, TextStarts, draw_samples, generate
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings, SearchSettings
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 

@@ -7,12 +7,12 @@ import pytest
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
 from rnnlm.scoring.generation import search as search_module
 from rnnlm.scoring.generation.drawing import TextStarts
 from rnnlm.scoring.generation.search import Beams, GeneratedText, search
 from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.tools.mixtures.adaptation import adapt
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 

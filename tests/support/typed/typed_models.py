@@ -1,13 +1,13 @@
 """For mypy: each model of the library is a `LanguageModel`."""
 
 from rnnlm.interface import HiddenStateModel, LanguageModel
-from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, DynamicState
-from rnnlm.lm.mixtures.mixture import Mixture, MixtureState
-from rnnlm.lm.mixtures.neural_cache import NeuralCache, NeuralCacheState
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache, UnigramCacheState
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel, NeuralState
 from rnnlm.lm.ngram.model import NgramModel, NgramState
 from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
+from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation, DynamicState
+from rnnlm.tools.mixtures.mixture import Mixture, MixtureState
+from rnnlm.tools.mixtures.neural_cache import NeuralCache, NeuralCacheState
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache, UnigramCacheState
 
 
 def as_language_models(

@@ -14,11 +14,11 @@ import torch
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.base import loading, span_scoring
-from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.scoring.prefixes import CachedPrefixes
 from rnnlm.storage.files import tensors
 from rnnlm.tools.huggingface.folders import FOLDERS
 from rnnlm.tools.huggingface.fusion import ShallowFusion
+from rnnlm.tools.mixtures.mixture import Mixture
 from support import foreign_models
 
 pytest.importorskip("transformers")

@@ -7,8 +7,6 @@ from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
 from rnnlm.lm.base.span_scoring import score_spans
-from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.text.lines import Block, TextSettings
 from rnnlm.tools.inspection.memory import (
     MemoryInspection,
@@ -19,6 +17,8 @@ from rnnlm.tools.inspection.memory import (
     with_last,
     with_shuffled,
 )
+from rnnlm.tools.mixtures.adapted_model import UnigramCacheSettings
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 3)

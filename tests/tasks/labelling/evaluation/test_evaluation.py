@@ -7,7 +7,6 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
 from rnnlm.evaluation.evaluate import evaluate
-from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.search import likeliest, next_words
 from rnnlm.tasks.labelling.data import EDIT, SOUNDS, WORD, Codec, column_of
@@ -16,6 +15,7 @@ from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data
 from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, report
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.model import predict
+from rnnlm.tools.mixtures.adaptation import adapt
 from rnnlm.tools.pairs.scoring import score_pairs
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import VALID, fit, labelled

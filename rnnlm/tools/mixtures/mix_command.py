@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.lm.ngram.settings import NgramSettings
-
-from .. import terminal
-from ..declaring import Command, Number, list_of, options_of, section
-from ..options import (
+from rnnlm.cli import terminal
+from rnnlm.cli.declaring import Command, Number, list_of, options_of, section
+from rnnlm.cli.options import (
     context_option,
     corpus_of,
     device_option,
@@ -19,7 +17,8 @@ from ..options import (
     overwrite_option,
     refuse_if,
 )
-from ..text_options import column_options, text_flags
+from rnnlm.cli.text_options import column_options, text_flags
+from rnnlm.lm.ngram.settings import NgramSettings
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -112,7 +111,7 @@ def command(
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
     if static:
-        from rnnlm.training.derived.ngram_models import mix_static
+        from rnnlm.tools.mixtures.static import mix_static
 
         del given["bundle"], given["device"]
         mixed = mix_static(
@@ -125,7 +124,7 @@ def command(
             **given,
         )
     else:
-        from rnnlm.training.derived.mixing import mix
+        from rnnlm.tools.mixtures.mixing import mix
 
         mixed = mix(models, corpus, output, report=terminal.Progress(about=output), **given)
     if as_json:

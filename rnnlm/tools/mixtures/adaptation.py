@@ -14,7 +14,8 @@ from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adapted_model import (
+from rnnlm.storage.manifest import PART_ADAPTATIONS
+from rnnlm.tools.mixtures.adapted_model import (
     KINDS,
     AdaptationSettings,
     AdaptedModel,
@@ -26,7 +27,6 @@ from rnnlm.lm.mixtures.adapted_model import (
     read_tuned,
     with_hidden_states,
 )
-from rnnlm.storage.manifest import PART_ADAPTATIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,9 +42,9 @@ def adapt(
     neural cache; "dynamic", dynamic evaluation.
 
     model: a language model, or the name of one, which is then loaded by each call. settings: of the
-    class that :data:`rnnlm.lm.mixtures.adapted_model.KINDS` names; None: its defaults.
+    class that :data:`rnnlm.tools.mixtures.adapted_model.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", the result of
-    :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
+    :func:`rnnlm.tools.mixtures.dynamic_evaluation.gather_statistics`.
 
     `rnnlm.load("NAME+KIND")` reads the settings that `rnnlm tune` has found for a model; this
     function does not.
@@ -58,15 +58,15 @@ def adapt(
     check_class(settings, settings_class(kind), "adapt: settings")
     model = loading.language_model_of(model)
     if isinstance(settings, UnigramCacheSettings):
-        from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+        from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 
         return UnigramCache(model, settings)
     with_hidden_states(model)
     if isinstance(settings, NeuralCacheSettings):
-        from rnnlm.lm.mixtures.neural_cache import NeuralCache
+        from rnnlm.tools.mixtures.neural_cache import NeuralCache
 
         return NeuralCache(model, settings)
-    from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation
+    from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation
 
     assert isinstance(settings, DynamicSettings)  # as the kind has no others
     return DynamicEvaluation(model, settings, statistics)
@@ -93,7 +93,7 @@ def load_statistics(
     they do not, or there are none."""
     if not settings.needs_statistics:
         return None
-    from rnnlm.lm.mixtures import dynamic_evaluation
+    from rnnlm.tools.mixtures import dynamic_evaluation
 
     return dynamic_evaluation.load_statistics(folder, model)
 

@@ -8,7 +8,7 @@ import rnnlm
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.storage import model_folder
-from rnnlm.training.derived.mixing import mix
+from rnnlm.tools.mixtures.mixing import mix
 from support.tiny_models import HELD_OUT, fit, save
 
 TEXT = "text.txt"

@@ -29,12 +29,12 @@ from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokeni
 from rnnlm.lm.base.loading import window_of
 from rnnlm.lm.base.span_scoring import stepping
 from rnnlm.lm.base.stored_model import PickledByOrigin
-from rnnlm.lm.mixtures import adaptation
-from rnnlm.lm.mixtures.adapted_model import joined
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.tokenizer_settings import CHOOSING
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.tools.mixtures import adaptation
+from rnnlm.tools.mixtures.adapted_model import joined
 
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part

@@ -11,18 +11,17 @@ from rnnlm import registry
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.base import loading, span_scoring
-from rnnlm.lm.mixtures import adaptation, adapted_model
-from rnnlm.lm.mixtures.adapted_model import (
+from rnnlm.storage import model_folder
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
+from rnnlm.tools.mixtures import adaptation, adapted_model, tuning
+from rnnlm.tools.mixtures.adapted_model import (
     STATISTICS,
     DynamicSettings,
     NeuralCacheSettings,
     TunedSettings,
 )
-from rnnlm.storage import model_folder
-from rnnlm.text.corpus import Corpus
-from rnnlm.text.lines import TextSettings
-from rnnlm.training.derived import tuning
-from rnnlm.training.derived.tuning import Trial, best_weight, descend, tune
+from rnnlm.tools.mixtures.tuning import Trial, best_weight, descend, tune
 from support.failing_files import failing
 from support.tiny_models import LINES, Lines, fit, save, small_settings
 

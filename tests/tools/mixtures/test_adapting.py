@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from rnnlm.lm.mixtures.adapted_model import (
+from rnnlm.tools.mixtures.adapted_model import (
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings as UnigramSettings,
 )
-from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
-from rnnlm.lm.mixtures.neural_cache import NeuralCache
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.tools.mixtures.neural_cache import NeuralCache
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
 from support.tiny_models import fit
 

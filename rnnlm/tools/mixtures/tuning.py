@@ -23,22 +23,6 @@ from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
 from rnnlm.lm.base import loading, span_scoring, stored_model
-from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
-from rnnlm.lm.mixtures.adapted_model import (
-    OF_RMS,
-    AdaptationSettings,
-    DynamicSettings,
-    NeuralCacheSettings,
-    TunedSettings,
-    UnigramCacheSettings,
-    journal_path,
-    read_tuned,
-    save_statistics,
-    save_tuned,
-    settings_path,
-    with_hidden_states,
-)
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.folder import remove_files
@@ -56,6 +40,22 @@ from rnnlm.storage.manifest import is_unfinished
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, identity_of
 from rnnlm.text.encoding import known_ids
+from rnnlm.tools.mixtures.adaptation import adapt, load_statistics, settings_class
+from rnnlm.tools.mixtures.adapted_model import (
+    OF_RMS,
+    AdaptationSettings,
+    DynamicSettings,
+    NeuralCacheSettings,
+    TunedSettings,
+    UnigramCacheSettings,
+    journal_path,
+    read_tuned,
+    save_statistics,
+    save_tuned,
+    settings_path,
+    with_hidden_states,
+)
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
 LARGEST_WEIGHT, BISECTIONS = 0.999, 40
@@ -367,7 +367,7 @@ def _save_statistics(
     report: Callable[[int, int], None] | None,
 ) -> None:
     """Gather gradient statistics on the text `ids`, and save them in the model's folder."""
-    from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
+    from rnnlm.tools.mixtures.dynamic_evaluation import gather_statistics
 
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
@@ -402,7 +402,7 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
 
 def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """Return the same for the neural cache, and keep the hidden states of the whole text for it."""
-    from rnnlm.lm.mixtures.neural_cache import NeuralCache
+    from rnnlm.tools.mixtures.neural_cache import NeuralCache
 
     model = with_hidden_states(given)
     stream_N = with_boundary(ids, model.tokenizer.boundary_id)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rnnlm.lm.mixtures import neural_cache
-from rnnlm.lm.mixtures.adapted_model import NeuralCacheSettings
-from rnnlm.lm.mixtures.neural_cache import NeuralCache
+from rnnlm.tools.mixtures import neural_cache
+from rnnlm.tools.mixtures.adapted_model import NeuralCacheSettings
+from rnnlm.tools.mixtures.neural_cache import NeuralCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
 

@@ -9,8 +9,8 @@ import torch
 from rnnlm.arrays import as_numpy
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import span_scoring, stored_model
-from rnnlm.lm.mixtures.mixture import Mixture, mix_linear
 from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.tools.mixtures.mixture import Mixture, mix_linear
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b

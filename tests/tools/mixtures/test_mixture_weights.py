@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnnlm.lm.base import span_scoring
-from rnnlm.training.derived import mixing
-from rnnlm.training.derived.mixing import linear_weights
+from rnnlm.tools.mixtures import mixing
+from rnnlm.tools.mixtures.mixing import linear_weights
 from support.tiny_models import HELD_OUT, Lines, fit
 
 TEXT = [*HELD_OUT, "the dog sat on a mat", "speech is hard"]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
-from rnnlm.lm.mixtures.unigram_cache import UnigramCache
+from rnnlm.tools.mixtures.adapted_model import UnigramCacheSettings
+from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit
 

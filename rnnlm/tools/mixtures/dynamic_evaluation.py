@@ -36,7 +36,10 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
-from rnnlm.lm.mixtures.adapted_model import (
+from rnnlm.lm.neural.trained_network import Network, NeuralLanguageModel, NeuralState
+from rnnlm.storage.files import writing
+from rnnlm.text.batches import StreamWindows, gather, stream_bounds, with_boundary
+from rnnlm.tools.mixtures.adapted_model import (
     PART,
     AdaptedModel,
     DynamicSettings,
@@ -44,9 +47,6 @@ from rnnlm.lm.mixtures.adapted_model import (
     one_row,
     read_statistics,
 )
-from rnnlm.lm.neural.trained_network import Network, NeuralLanguageModel, NeuralState
-from rnnlm.storage.files import writing
-from rnnlm.text.batches import StreamWindows, gather, stream_bounds, with_boundary
 
 ROWS = 100
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.lm.mixtures import dynamic_evaluation
-from rnnlm.lm.mixtures.adapted_model import DynamicSettings
-from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.tools.mixtures import dynamic_evaluation
+from rnnlm.tools.mixtures.adapted_model import DynamicSettings
+from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from support.adapted_models import read, text_of
 from support.tiny_models import fit
 

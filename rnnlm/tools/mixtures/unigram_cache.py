@@ -14,8 +14,8 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_state, token_ids
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.lm.base.span_scoring import stepping
-from rnnlm.lm.mixtures.adapted_model import NO_WORD, PART, AdaptedModel, UnigramCacheSettings
 from rnnlm.text.encoding import known_ids
+from rnnlm.tools.mixtures.adapted_model import NO_WORD, PART, AdaptedModel, UnigramCacheSettings
 
 
 @keeps(State)

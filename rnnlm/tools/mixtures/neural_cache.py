@@ -23,7 +23,7 @@ from rnnlm import arrays
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
-from rnnlm.lm.mixtures.adapted_model import (
+from rnnlm.tools.mixtures.adapted_model import (
     NO_WORD,
     PART,
     AdaptedModel,

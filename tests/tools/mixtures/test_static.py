@@ -11,11 +11,11 @@ from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
-from rnnlm.lm.mixtures.mixture import Mixture, shared_tokenizer
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import renumbered
 from rnnlm.storage import model_folder
-from rnnlm.training.derived.ngram_models import mix_static
+from rnnlm.tools.mixtures.mixture import Mixture, shared_tokenizer
+from rnnlm.tools.mixtures.static import mix_static
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 

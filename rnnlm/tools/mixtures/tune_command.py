@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from .. import options, terminal
-from ..declaring import Command, WholeNumber, section
-from ..text_options import column_options, text_flags
+from rnnlm.cli import options, terminal
+from rnnlm.cli.declaring import Command, WholeNumber, section
+from rnnlm.cli.text_options import column_options, text_flags
 
 
 @click.command(cls=Command)
@@ -61,7 +61,7 @@ def command(
         raise click.UsageError(
             f"name an adaptation: -m {name}+dynamic, {name}+cache or {name}+unigram."
         )
-    from rnnlm.training.derived.tuning import Trial, tune
+    from rnnlm.tools.mixtures.tuning import Trial, tune
 
     progress = terminal.Progress()
 

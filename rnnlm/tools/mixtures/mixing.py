@@ -17,12 +17,12 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading, span_scoring
-from rnnlm.lm.mixtures import adaptation
-from rnnlm.lm.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
 from rnnlm.storage import manifest as model_parts, model_folder
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.tools.mixtures import adaptation
+from rnnlm.tools.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
 from rnnlm.training import card
 
 # ---- The weights of a mixture under which a text is most probable.

@@ -15,11 +15,11 @@ import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.mixtures import adapted_model
-from rnnlm.lm.mixtures.adapted_model import STATISTICS, TunedSettings
 from rnnlm.storage.files import tensors
-from rnnlm.training.derived.mixing import mix
-from rnnlm.training.derived.tuning import tune
+from rnnlm.tools.mixtures import adapted_model
+from rnnlm.tools.mixtures.adapted_model import STATISTICS, TunedSettings
+from rnnlm.tools.mixtures.mixing import mix
+from rnnlm.tools.mixtures.tuning import tune
 from support.saved_models import sealed
 from support.tiny_models import HELD_OUT, LINES, fit, save
 

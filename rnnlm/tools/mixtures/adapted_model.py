@@ -38,7 +38,7 @@ class AdaptationSettings:
 
 @dataclass(frozen=True)
 class UnigramCacheSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.lm.mixtures.unigram_cache.UnigramCache`."""
+    """Settings of :class:`rnnlm.tools.mixtures.unigram_cache.UnigramCache`."""
 
     cache_tokens: Annotated[CacheTokens, about("number of tokens to remember")] = 1000
     cache_weight: Annotated[Probability, about("weight of the cache in each probability")] = 0.05
@@ -46,7 +46,7 @@ class UnigramCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class NeuralCacheSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.lm.mixtures.neural_cache.NeuralCache`."""
+    """Settings of :class:`rnnlm.tools.mixtures.neural_cache.NeuralCache`."""
 
     cache_tokens: Annotated[CacheTokens, about("number of tokens to remember")] = 2000
     cache_weight: Annotated[
@@ -63,7 +63,7 @@ class NeuralCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class DynamicSettings(AdaptationSettings):
-    """Settings of :class:`rnnlm.lm.mixtures.dynamic_evaluation.DynamicEvaluation`."""
+    """Settings of :class:`rnnlm.tools.mixtures.dynamic_evaluation.DynamicEvaluation`."""
 
     segment_tokens: Annotated[Count, about("tokens between two updates of the weights")] = 5
     adaptation_rule: Annotated[

@@ -1,1 +1,0 @@
-"""Models made of models: mixtures, caches, dynamic evaluation."""

@@ -1,0 +1,5 @@
+"""Models made of models: mixtures, caches, dynamic evaluation."""
+
+import lazy_loader as _lazy_loader
+
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
