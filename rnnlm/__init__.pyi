@@ -34,6 +34,9 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.grids.grid import GridFinished as GridFinished
+from .tools.grids.grid import GridRunEnded as GridRunEnded
+from .tools.grids.grid import train_grid as train_grid
 from .tools.mixtures.mixing import mix as mix
 from .tools.mixtures.static import mix_static as mix_static
 from .tools.pairs.pair import Pair as Pair
@@ -55,8 +58,5 @@ from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
 from .training.derived.ngram_models import import_arpa as import_arpa
-from .training.grid import GridFinished as GridFinished
-from .training.grid import GridRunEnded as GridRunEnded
-from .training.grid import train_grid as train_grid
 from .training.run_report import report as report
 from .version import __version__ as __version__

@@ -34,8 +34,5 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .training.derived.ngram_models import import_arpa as import_arpa
-from .training.grid import GridFinished as GridFinished
-from .training.grid import GridRunEnded as GridRunEnded
-from .training.grid import train_grid as train_grid
 from .training.run_report import report as report
 from .version import __version__ as __version__

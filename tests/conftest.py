@@ -47,7 +47,7 @@ NEEDS_SATELLITE = re.compile(
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
     r"|seq2seq|huggingface|hf:|tagging|learn_vectors|rnnlm filter|--task|--onnx"
     r"|[(, ](refused|harmless)[,)]|\bmix\b|\btune\b|mixture|\+(cache|dynamic|unigram)\b|--pairs"
-    r"|(read|score)_pairs"
+    r"|(read|score)_pairs|--grid|train_grid"
 )
 LONG = {
     # pictures

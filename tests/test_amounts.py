@@ -7,8 +7,8 @@ from rnnlm.config import Budget, SettingsLayer, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.lm.neural.training.settings import FittingSettings
 from rnnlm.system import parse_size
+from rnnlm.tools.grids.grid_request import parse_axes
 from rnnlm.tools.inspection.step import read_lesson
-from rnnlm.training.grid_request import parse_axes
 
 TYPED = {
     ".9": 0.9, "1.": 1, "+0.9": 0.9, "+.5": 0.5, "-.5": -0.5, "05": 5, "1e3": 1000, ".5e-1": 0.05,

@@ -33,13 +33,12 @@ FEW = (
 COMMANDS = (
     *FEW, "list", "list recipes",
     "train text.txt --valid valid.txt --model ngram --tokenizer-from lstm --order 3 -o ngram",
-    "train text.txt --grid model=rnn,gru --set hidden_size=4 --budget 2steps -o grid",
     "train text.txt --dry-run --json", "eval -m ngram valid.txt --json",
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
     "prune -m ngram --threshold 1e-4 -o pruned",
-    "report lstm grid -o report.html",
+    "report lstm -o report.html",
     "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip

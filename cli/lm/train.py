@@ -51,9 +51,6 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,
                  help="Change one setting; may be repeated."),
-    click.option("--grid", multiple=True, metavar="NAME=V,V",
-                 help="Train one run for each value of a setting, of model or of recipe. Repeat "
-                      "for all combinations."),
     options_of(TrainingRequest, "task", "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
@@ -122,11 +119,6 @@ def command(context: click.Context, **given: Any) -> None:
     does so at most three times (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
-    grid = given.pop("grid")
-    if grid:
-        from .grid import train_grid
-
-        context.exit(train_grid(_request(given), grid, as_json, dry_run))
     # Of several ranks, the one that fails first reports it.
     try:
         _run(context, given, as_json, dry_run)
@@ -148,7 +140,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     # Each process would give the same notes.
     if here.rank:
         warnings.simplefilter("ignore", RnnlmWarning)
-    request = _request(given)
+    request = request_from(given)
     with planning_together(), terminal.Progress() as progress:
         report = silent if here.rank else progress
         plan: Plan | CompletedRun = (
@@ -186,7 +178,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _request(given: dict[str, Any]) -> TrainingRequest:
+def request_from(given: dict[str, Any]) -> TrainingRequest:
+    """Return the request that the options of `rnnlm train` make."""
     from rnnlm.config import parse_assignments
     from rnnlm.training.resolution import request_of
 

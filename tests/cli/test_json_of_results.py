@@ -25,8 +25,8 @@ from rnnlm.storage import model_folder
 from rnnlm.tasks.labelling.data import MULTI
 from rnnlm.tasks.labelling.evaluation import evaluation as labels
 from rnnlm.tasks.seq2seq.evaluation import evaluation as pairs
-from rnnlm.training import grid
-from rnnlm.training.grid_request import Combination
+from rnnlm.tools.grids import grid
+from rnnlm.tools.grids.grid_request import Combination
 from rnnlm.training.request import TrainingRequest
 from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config

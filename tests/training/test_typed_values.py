@@ -14,8 +14,8 @@ from rnnlm.config import AUTO, as_text
 from rnnlm.errors import OutputError
 from rnnlm.lm.neural.training import fitting
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.training.grid import plan_grid
-from rnnlm.training.grid_request import GridRequest
+from rnnlm.tools.grids.grid import plan_grid
+from rnnlm.tools.grids.grid_request import GridRequest
 from rnnlm.training.plan import _facts_for_choices, dry_plan, plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request

@@ -36,7 +36,7 @@ from rnnlm.storage.run_files import METRICS, fitted
 from rnnlm.system import current_rank
 from rnnlm.tabular import Records, Row
 from rnnlm.text.lines import Progress, silent
-from rnnlm.training.grid_request import (
+from rnnlm.tools.grids.grid_request import (
     Combination,
     GridRequest,
     axes_of,

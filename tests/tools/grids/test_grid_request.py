@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
-from rnnlm.training import grid_request
-from rnnlm.training.grid_request import combinations, differing, folder_name, parse_axes
+from rnnlm.tools.grids import grid_request
+from rnnlm.tools.grids.grid_request import combinations, differing, folder_name, parse_axes
 from rnnlm.training.request import TrainingRequest
 
 ASKED = TrainingRequest(text=("my.txt",), output=Path("lesson"))

@@ -4,11 +4,17 @@ import contextlib
 import time
 from typing import Any
 
+import click
+
 from rnnlm.amounts import plural
+from rnnlm.cli import terminal
+from rnnlm.cli.live import display_for
+from rnnlm.cli.lm.train import request_from
+from rnnlm.cli.signals import Signals, explaining, saving_ignored
 from rnnlm.config import as_text
 from rnnlm.errors import UsageError
 from rnnlm.events import Evaluating
-from rnnlm.training.grid import (
+from rnnlm.tools.grids.grid import (
     GridFinished,
     GridPlan,
     GridRunEnded,
@@ -18,17 +24,18 @@ from rnnlm.training.grid import (
     read,
     run_grid,
 )
-from rnnlm.training.grid_request import GridRequest, parse_axes
+from rnnlm.tools.grids.grid_request import GridRequest, parse_axes
 from rnnlm.training.printing import announce_counting
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run_folder import CompletedRun
 
-from .. import terminal
-from ..live import display_for
-from ..signals import Signals, explaining, saving_ignored
+
+def command(grid: tuple[str, ...], as_json: bool, dry_run: bool, **given: Any) -> None:
+    """Do what `rnnlm train` does with `--grid`."""
+    click.get_current_context().exit(_train_grid(request_from(given), grid, as_json, dry_run))
 
 
-def train_grid(
+def _train_grid(
     request: TrainingRequest, grid: tuple[str, ...], as_json: bool, dry_run: bool
 ) -> int:
     """Plan and train a grid, or show the plan; return the exit code."""
