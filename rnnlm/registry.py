@@ -48,9 +48,10 @@ class Kind:
     Attributes:
         name: Name of the kind, such as "lstm".
         about: Description, in a few words.
-        has: Abilities that commands and inspections may ask for: a command of `rnnlm inspect`, or
-            "text": probabilities of a text alone; "sources": probabilities of a line given its
-            source; "n-grams"; "layers": outputs of layers, and word vectors.
+        has: What commands and inspections may ask for: "text": probabilities of a text alone;
+            "sources": probabilities of a line given its source; "n-grams"; "layers": outputs of
+            layers, word vectors, weights trained by gradients; "word layers": outputs for each
+            word alone; "states": recurrent layers; "state matrices", which take state to state.
         task: Name of the task.
         family: Family of models, such as "ngram".
         trains_in_steps: Whether gradients change its weights step by step: a run can be stopped in

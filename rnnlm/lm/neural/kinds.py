@@ -37,27 +37,27 @@ class Network(Kind):
     from_arrays = imported(__package__, "trained_network:from_arrays")
 
 
-# Abilities that commands and inspections may ask of models (`Kind.has`).
-OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck", "units --saturation"})
-OF_STATES = frozenset({"gates", "units", "spectrum"})
-OF_PROBABILITIES = frozenset({"text", "memory", "cloze", "beam"})
-OF_LANGUAGE_MODELS = OF_NETWORKS | OF_PROBABILITIES | {"probe"}
+# What commands and inspections may ask of models (`Kind.has`).
+OF_NETWORKS = frozenset({"layers"})
+OF_STATES = frozenset({"states", "state matrices"})
+OF_PROBABILITIES = frozenset({"text"})
+OF_LANGUAGE_MODELS = OF_NETWORKS | OF_PROBABILITIES | {"word layers"}
 
-# The cells of recurrent layers, and the inspections of their states.
+# The cells of recurrent layers, and what their states have.
 CELLS = {
     "rnn": ("Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", OF_STATES),
     "gru": ("gated recurrent unit", OF_STATES),
     "lstm": ("long short-term memory", OF_STATES),
     # No matrix maps its state to its state, so there are no eigenvalues.
     "qrnn": (
-        "quasi-recurrent network: convolutions, pooled over time", OF_STATES - {"spectrum"},
+        "quasi-recurrent network: convolutions, pooled over time", OF_STATES - {"state matrices"},
     ),
 }  # fmt: skip
 
 
 def _recurrent(name: str) -> Kind:
     about, of_states = CELLS[name]
-    return Network(name, about, OF_LANGUAGE_MODELS | of_states | {"gradients"})
+    return Network(name, about, OF_LANGUAGE_MODELS | of_states)
 
 
 KINDS = [
@@ -65,9 +65,7 @@ KINDS = [
     _recurrent("gru"),
     Network("ffnn", "feed-forward network over a window of words", OF_LANGUAGE_MODELS),
     Network(
-        "jordan",
-        "recurrent network that reads its own last output",
-        OF_LANGUAGE_MODELS | OF_STATES | {"gradients"},
+        "jordan", "recurrent network that reads its own last output", OF_LANGUAGE_MODELS | OF_STATES
     ),
     _recurrent("lstm"),
     _recurrent("qrnn"),

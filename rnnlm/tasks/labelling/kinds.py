@@ -51,7 +51,7 @@ KINDS: list[Kind] = []
 for _name, (_about, _of_states) in CELLS.items():
     _has = OF_NETWORKS | _of_states
     KINDS += [
-        Labeller(_name, f"tags words: {_about}", _has | {"probe"}, "tagging"),
+        Labeller(_name, f"tags words: {_about}", _has | {"word layers"}, "tagging"),
         Labeller(_name, f"classifies texts: {_about}", _has, "classification"),
     ]
 KINDS += [

@@ -26,8 +26,10 @@ def inspections_of(core: LanguageModel | LabelModel) -> list[str]:
         return ["orders"]
     if getattr(core, "adaptation", "none") != "none":
         return []
+    from rnnlm.tools.inspection.common import applies
+
     kind = kind_of(loading.kind_of(core), loading.task_of(core))
-    return [name for name, inspection in _KINDS.items() if inspection in kind.has]
+    return [name for name, inspection in _KINDS.items() if applies(inspection, kind)]
 
 
 def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:

@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm import registry
 from rnnlm.errors import UsageError
-from rnnlm.tools.inspection.common import LACKS, check_applies
+from rnnlm.tools.inspection.common import LACKS, NEEDS, applies, check_applies
 from rnnlm.tools.inspection.inspect_command import WHATS
 
 WITHOUT_MODEL = {"activations", "step", "surface"}
@@ -12,17 +12,18 @@ TASKS = registry.all_tasks()
 
 
 def test_every_inspection_is_listed_with_existing_kinds():
-    assert set(LACKS) == {*WHATS, "units --saturation"} - WITHOUT_MODEL
+    assert set(LACKS) == set(NEEDS) == {*WHATS, "units --saturation"} - WITHOUT_MODEL
+    known = {"n-grams"}.union(*(need for needs in NEEDS.values() for need in needs))
     for task in TASKS:
         for kind in registry.kinds_of(task.name).values():
-            assert kind.has <= {*LACKS, "text", "sources", "n-grams", "layers"}
+            assert kind.has <= known
 
 
 @pytest.mark.parametrize("what", LACKS)
 def test_model_with_nothing_to_inspect_is_refused_briefly(what):
     for task in TASKS:
         for kind, its in registry.kinds_of(task.name).items():
-            if what in its.has:
+            if applies(what, its):
                 check_applies(what, "mine", task.name, kind)
             else:
                 with pytest.raises(UsageError, match=f"{what} has nothing to show for mine"):
