@@ -320,7 +320,9 @@ def checked_utf8(text: str, what: str) -> str:
     return text
 
 
-def chosen_model(name: str | None, need: str = "", argument: str | None = None) -> str:
+def chosen_model(
+    name: str | None, needs: registry.Needs = registry.ANYTHING, argument: str | None = None
+) -> str:
     """Return the model of `-m`, or the default one, as :func:`chosen_models` does.
 
     argument: the model where it is named as an argument instead.
@@ -328,21 +330,23 @@ def chosen_model(name: str | None, need: str = "", argument: str | None = None) 
     if argument and name:
         raise _one_model_taken(click.get_current_context(), f"{argument}, {name}")
     named = argument or name
-    (model,) = chosen_models((named,) if named else (), need)
+    (model,) = chosen_models((named,) if named else (), needs)
     return model
 
 
-def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
+def chosen_models(
+    names: Sequence[str], needs: registry.Needs = registry.ANYTHING
+) -> tuple[str, ...]:
     """Return the models of a repeatable `-m`; without any, the one of $RNNLM_MODEL, else the one
     that was trained last in ./checkpoints and that the command can use, else the shipped one.
 
-    Say which it is unless `-m` names it. need: the ability that the model must have (`Kind.has`).
+    Say which it is unless `-m` names it.
     """
     given = tuple(map(_checked_model, filter(None, names)))
-    return given or (model_by_default(_command(click.get_current_context()), need),)
+    return given or (model_by_default(_command(click.get_current_context()), needs),)
 
 
-def model_by_default(command: str, need: str = "") -> str:
+def model_by_default(command: str, needs: registry.Needs = registry.ANYTHING) -> str:
     """Return the model that a command takes where none is named, and say which and why."""
     # The environment may name one, which has to be there and of use.
     name = os.environ.get("RNNLM_MODEL")
@@ -353,7 +357,7 @@ def model_by_default(command: str, need: str = "") -> str:
     from rnnlm.lm.base.loading import default_model, short_name
 
     # The one trained last, or the shipped one, which is called by its name.
-    default = default_model(command, need)
+    default = default_model(command, needs)
     if default.trained is None:
         shown, why = default.folder.name, "the shipped model of plain English"
     else:

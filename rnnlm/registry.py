@@ -4,7 +4,7 @@ before use."""
 import functools
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
@@ -16,6 +16,10 @@ from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
 from rnnlm.system import current_rank
 
 Function: TypeAlias = Callable[..., Any]
+
+# Of these sets of abilities (`Kind.has`), a model must have all of one.
+Needs: TypeAlias = Sequence[Set[str]]
+ANYTHING: Needs = [set()]
 
 LANGUAGE_MODEL = "language-model"
 USUAL_MODEL = "lstm"  # the default kind, for any task
@@ -82,6 +86,10 @@ class Kind:
     def is_counted(self) -> bool:
         """Whether it is made of counts, which are not learned step by step."""
         return self.family == "ngram"
+
+    def has_what(self, needs: Needs) -> bool:
+        """Return whether it has what is needed."""
+        return any(need <= self.has for need in needs)
 
     @property
     def has_ngrams(self) -> bool:
@@ -258,10 +266,9 @@ def kinds_of(task: str = LANGUAGE_MODEL) -> dict[str, Kind]:
     return {kind.name: kind for kind in all_kinds() if kind.task == task}
 
 
-def kinds_with(need: str, of_task: str) -> list[str]:
-    """Return the names of the kinds of models of a task that have the needed abilities
-    (`Kind.has`)."""
-    return [name for name, kind in kinds_of(of_task).items() if need in kind.has]
+def kinds_with(needs: Needs, of_task: str) -> list[str]:
+    """Return the names of the kinds of models of a task that have what is needed."""
+    return [name for name, kind in kinds_of(of_task).items() if kind.has_what(needs)]
 
 
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
@@ -443,11 +450,11 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
         )
 
 
-def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
-    """Return whether a command does anything with the models of a kind, which must have the ability
-    `need` (see `Kind.has`). A command that no task mentions takes all models."""
+def can_use(command: str, of_task: str, kind: str, needs: Needs = ANYTHING) -> bool:
+    """Return whether a command does anything with the models of a kind, which must have what is
+    needed. A command that no task mentions takes all models."""
     learned = task(of_task)
-    if need and kind not in kinds_with(need, of_task):
+    if kind not in kinds_with(needs, of_task):
         return False
     return is_for(command, learned) or not any(
         is_for(command, learned_task) for learned_task in all_tasks()

@@ -72,4 +72,6 @@ def command(model_name: str | None, overwrite: bool, **given: Any) -> None:
     refuse_if(len(chosen) != 1, f"give one of {', '.join(form.called for form in FORMS)}.")
     (form,) = chosen
     details_given = {name: given[name] for name in form.details}
-    form.write(chosen_model(model_name, form.need), given[form.name], overwrite, **details_given)
+    form.write(
+        chosen_model(model_name, [{form.need}]), given[form.name], overwrite, **details_given
+    )

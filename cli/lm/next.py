@@ -46,7 +46,7 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
 
     # All that can be wrong is found before a model is loaded.
     texts = options.typed_or_arriving(beginnings or ("",), "used as a beginning", "a beginning")
-    model_names = options.chosen_models(model_names, "text")
+    model_names = options.chosen_models(model_names, [{"text"}])
     models = options.load_models(model_names, device)
 
     def answers() -> Iterator[dict[str, Any]]:

@@ -88,7 +88,7 @@ def command(
     estimate how frequent a history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
-    name = chosen_model(model_name, "n-grams")
+    name = chosen_model(model_name, [{"n-grams"}])
     from rnnlm.training.derived.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None

@@ -142,7 +142,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if form != "table":
         options.refuse_given(["sort", "plot"], "only for the table that is printed.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
-    model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
+    model_names = options.chosen_models(model_names, [{"sources" if wants_sources else "text"}])
     scoring, reading = _settings(given, form)
     _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
 

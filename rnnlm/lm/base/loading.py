@@ -425,10 +425,10 @@ class Default:
     trained: float | None = None
 
 
-def default_model(command: str, need: str = "") -> Default:
+def default_model(command: str, needs: registry.Needs = registry.ANYTHING) -> Default:
     """Return the model that a command takes where none is named: the newest one that it can use.
 
-    command: as after `rnnlm`, "score". need: the ability that the model must have (`Kind.has`).
+    command: as after `rnnlm`, "score".
     """
     # A checkout has the shipped models in ./checkpoints, too.
     of_rnnlm = {folder.resolve() for folder in shipped()}
@@ -438,20 +438,20 @@ def default_model(command: str, need: str = "") -> Default:
         if folder.resolve() not in of_rnnlm
     ]
     for trained, folder in sorted(saved, reverse=True):
-        if _is_usable(folder, command, need):
+        if _is_usable(folder, command, needs):
             return Default(folder, trained)
-    if _suits(read_manifest(SHIPPED), command, need):
+    if _suits(read_manifest(SHIPPED), command, needs):
         return Default(SHIPPED)
     raise UsageError(
         "no model is given, and there is no suitable one here",
         f"rnnlm {command} can use no finished model in ./checkpoints",
         "name one with "
         + keyword("model", "MODEL")
-        + f", or train one: {_training(command, need)}",
+        + f", or train one: {_training(command, needs)}",
     )
 
 
-def _is_usable(folder: Path, command: str, need: str) -> bool:
+def _is_usable(folder: Path, command: str, needs: registry.Needs) -> bool:
     """Return whether a folder holds the model of a finished training run, with all its files, that
     a command can use."""
     try:
@@ -459,20 +459,20 @@ def _is_usable(folder: Path, command: str, need: str) -> bool:
         sizes = {name: (folder / name).stat().st_size for name in manifest.files}
         is_whole = all(sizes[name] == entry.bytes for name, entry in manifest.files.items())
         is_trained = "train_data" in manifest.training and not manifest.is_unfinished
-        return is_whole and is_trained and _suits(manifest, command, need)
+        return is_whole and is_trained and _suits(manifest, command, needs)
     except (ModelError, OSError):
         return False
 
 
-def _suits(manifest: Manifest, command: str, need: str) -> bool:
-    return registry.can_use(command, manifest.task, manifest.model, need)
+def _suits(manifest: Manifest, command: str, needs: registry.Needs) -> bool:
+    return registry.can_use(command, manifest.task, manifest.model, needs)
 
 
-def _training(command: str, need: str) -> str:
+def _training(command: str, needs: registry.Needs) -> str:
     """Return a command line that trains a model that a command can use."""
     for learned in registry.all_tasks():
         kinds = registry.kinds_of(learned.name)
-        usable = [kind for kind in kinds if registry.can_use(command, learned.name, kind, need)]
+        usable = [kind for kind in kinds if registry.can_use(command, learned.name, kind, needs)]
         if usable:
             model = "" if registry.USUAL_MODEL in usable else f"--model {usable[0]}"
             return " ".join(filter(None, ["rnnlm train TEXT", learned.option, model]))

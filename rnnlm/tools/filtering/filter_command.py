@@ -133,7 +133,7 @@ def command(
     request = FilterRequest(
         shards=shards,
         output=output,
-        models=_models(model_names or chosen_models((), "text")),
+        models=_models(model_names or chosen_models((), [{"text"}])),
         settings=settings_of(FilterSettings, given),
         against=against,
         column=column,

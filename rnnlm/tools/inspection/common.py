@@ -223,9 +223,9 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
 
 # ---- The inspections of each kind of model, and the parts that the other kinds lack.
 #
-# Kinds say in `Kind.has` what they have. An inspection needs all of one of these sets.
+# Kinds say in `Kind.has` what they have.
 
-NEEDS: dict[str, tuple[set[str], ...]] = {
+NEEDS: dict[str, registry.Needs] = {
     "gradients": ({"text", "states"},),
     "spectrum": ({"state matrices"},),
     **dict.fromkeys(("gates", "units"), ({"states"},)),
@@ -247,25 +247,16 @@ LACKS = {  # the parts that an inspection shows and other models do not have
 }
 
 
-def applies(what: str, kind: registry.Kind) -> bool:
-    """Return whether an inspection has something to show of models of a kind."""
-    return any(need <= kind.has for need in NEEDS[what])
-
-
-def _kinds_with(what: str, task: str) -> list[str]:
-    return [name for name, kind in registry.kinds_of(task).items() if applies(what, kind)]
-
-
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
     """Refuse a model that the inspection `what` does not apply to, naming the kinds of model that
     it applies to."""
-    kinds = _kinds_with(what, task)
+    kinds = registry.kinds_with(NEEDS[what], task)
     if kind in kinds:
         return
     model = f"a model of kind {kind}" if kinds else registry.task(task).singular
     taken = []
     for known_task in registry.all_tasks():
-        kinds = _kinds_with(what, known_task.name)
+        kinds = registry.kinds_with(NEEDS[what], known_task.name)
         if kinds:
             taken.append(f"{known_task.singular}: {', '.join(kinds)}")
     raise UsageError(

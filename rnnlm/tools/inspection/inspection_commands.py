@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rnnlm import registry
 from rnnlm.cli import metrics, options, terminal
 from rnnlm.cli.declaring import (
     Command,
@@ -87,13 +88,16 @@ def inspection_command(
 
     def enter(find: Callable[..., "Inspection"]) -> click.Command:
         def run(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+            from rnnlm.tools.inspection.common import NEEDS
+
             check_plot(plot, overwrite)
             if examines == "one model":
-                given["model"] = chosen_model(given.pop("model_name"), name)
+                given["model"] = chosen_model(given.pop("model_name"), NEEDS[name])
             elif examines == "models":
-                given["models"] = chosen_models(given.pop("model_names"), name)
+                given["models"] = chosen_models(given.pop("model_names"), NEEDS[name])
             elif examines == "vectors":
-                given["model"] = _vectors(given.pop("model_name"), given.pop("vectors_file"), name)
+                vectors_file = given.pop("vectors_file")
+                given["model"] = _vectors(given.pop("model_name"), vectors_file, NEEDS[name])
             show(find(**given), as_json, plot)
 
         # click shows the docstring of the command's function as its help.
@@ -108,10 +112,12 @@ def inspection_command(
     return enter
 
 
-def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "WordVectors | str":
-    """Return the vectors of --file, or the name of the model. what: the inspection."""
+def _vectors(
+    model_name: str | None, vectors_file: Path | None, needs: registry.Needs
+) -> "WordVectors | str":
+    """Return the vectors of --file, or the name of the model."""
     if vectors_file is None:
-        return chosen_model(model_name, what)
+        return chosen_model(model_name, needs)
     refuse_given(("model_name", "which"), "not valid with --file.")
     from rnnlm.tools.vectors.word_vectors import read_vectors
 

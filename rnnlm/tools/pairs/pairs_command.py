@@ -70,7 +70,7 @@ def score_pairs(source: str, **given: Any) -> None:
     """Do what `rnnlm score` does with `--pairs`. All that can be wrong is found before a model is
     loaded."""
     request = _pairs_request(source, given)
-    names = chosen_models(given["model_names"], "text")
+    names = chosen_models(given["model_names"], [{"text"}])
     keep_freed()  # each part of the sentences takes the memory of the one before
     show_pairs(load_models(names, given["device"]), request)
 

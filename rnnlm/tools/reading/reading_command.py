@@ -77,7 +77,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
         options.own_file(output, overwrite)
     settings = options.settings_of(ReadingSettings, given)
     if model_names or settings.orders is None:
-        model_names = options.chosen_models(model_names, "text")
+        model_names = options.chosen_models(model_names, [{"text"}])
 
     from rnnlm.tools.reading.analysis import analyse
 

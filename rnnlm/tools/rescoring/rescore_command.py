@@ -168,7 +168,7 @@ def command(
     results_apart = one_on_stdout(outputs.values(), as_json)
 
     # A model that is named twice counts once.
-    names = dict.fromkeys(chosen_models(model_names, "text"))
+    names = dict.fromkeys(chosen_models(model_names, [{"text"}]))
     models = {name: scoring_model_of(name, device) for name in names}
     stages: list[Stage] = []
     weights: Weights | None

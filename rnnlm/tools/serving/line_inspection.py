@@ -26,10 +26,10 @@ def inspections_of(core: LanguageModel | LabelModel) -> list[str]:
         return ["orders"]
     if getattr(core, "adaptation", "none") != "none":
         return []
-    from rnnlm.tools.inspection.common import applies
+    from rnnlm.tools.inspection.common import NEEDS
 
     kind = kind_of(loading.kind_of(core), loading.task_of(core))
-    return [name for name, inspection in _KINDS.items() if applies(inspection, kind)]
+    return [name for name, inspection in _KINDS.items() if kind.has_what(NEEDS[inspection])]
 
 
 def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:

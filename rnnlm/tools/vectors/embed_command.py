@@ -75,7 +75,7 @@ def command(
     options.own_file(output, overwrite)
     if given["words"] and kind == ".npy":
         options.own_file(words_path(output), overwrite)
-    name = options.chosen_model(model_name, "layers")
+    name = options.chosen_model(model_name, [{"layers"}])
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
     from rnnlm.tools.vectors.embedding import Embedder  # torch: only now that all is there
 

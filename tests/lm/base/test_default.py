@@ -9,6 +9,7 @@ import pytest
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import Default, default_model
+from rnnlm.registry import ANYTHING
 from rnnlm.storage.manifest import CONFIG, read_manifest, write_manifest
 from support.saved_models import save_lstm, save_unigram
 
@@ -46,22 +47,22 @@ def test_unfinished_models_are_passed_over():
 
 def test_unusable_models_are_passed_over():
     network, unigram = trained("network", 1, save_lstm), trained("unigram", 2)
-    assert default_model("score", "text").folder == unigram
-    for command, need in [("inspect", "gates"), ("embed", "layers"), ("export", "layers")]:
-        assert default_model(command, need).folder == network
-    assert default_model("inspect", "memory").folder == unigram
+    assert default_model("score", [{"text"}]).folder == unigram
+    for command, need in [("inspect", "states"), ("embed", "layers"), ("export", "layers")]:
+        assert default_model(command, [{need}]).folder == network
+    assert default_model("inspect", [{"states"}, {"text"}]).folder == unigram
 
 
-@pytest.mark.parametrize("command, need, way_out", [
-    ("tag", "", "rnnlm train TEXT --task tagging"),
-    ("translate", "", "rnnlm train TEXT --task seq2seq"),
-    ("score", "sources", "rnnlm train TEXT --task seq2seq"),
-    ("prune", "n-grams", "rnnlm train TEXT --model ngram"),
+@pytest.mark.parametrize("command, needs, way_out", [
+    ("tag", ANYTHING, "rnnlm train TEXT --task tagging"),
+    ("translate", ANYTHING, "rnnlm train TEXT --task seq2seq"),
+    ("score", [{"sources"}], "rnnlm train TEXT --task seq2seq"),
+    ("prune", [{"n-grams"}], "rnnlm train TEXT --model ngram"),
 ])  # fmt: skip
-def test_an_error_says_what_to_train(command, need, way_out):
+def test_an_error_says_what_to_train(command, needs, way_out):
     trained("unigram", 1)
     with pytest.raises(UsageError) as caught:
-        default_model(command, need)
+        default_model(command, needs)
     assert caught.value.hint == f'name one with `model="MODEL"`, or train one: {way_out}'
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm import registry
 from rnnlm.errors import UsageError
-from rnnlm.tools.inspection.common import LACKS, NEEDS, applies, check_applies
+from rnnlm.tools.inspection.common import LACKS, NEEDS, check_applies
 from rnnlm.tools.inspection.inspect_command import WHATS
 
 WITHOUT_MODEL = {"activations", "step", "surface"}
@@ -23,7 +23,7 @@ def test_every_inspection_is_listed_with_existing_kinds():
 def test_model_with_nothing_to_inspect_is_refused_briefly(what):
     for task in TASKS:
         for kind, its in registry.kinds_of(task.name).items():
-            if applies(what, its):
+            if its.has_what(NEEDS[what]):
                 check_applies(what, "mine", task.name, kind)
             else:
                 with pytest.raises(UsageError, match=f"{what} has nothing to show for mine"):
