@@ -62,7 +62,7 @@ HERE = Path(__file__).parent
 FOLDERS = ("lm", "data")  # which hold a file for each command of the core
 satellites.types["commands()"] = lambda: click.Command
 satellites.names_of_core["commands"] = lambda: itertools.chain(*CORE_COMMANDS.values())
-FLAGS = satellites.entries(lambda satellite: satellite.flags)  # of ours
+FLAGS = satellites.by_name("flags")  # of ours
 ANYWHERE = frozenset({"--debug", *FLAGS})  # flags
 
 
@@ -79,7 +79,7 @@ def groups() -> dict[str, dict[str, str]]:
 
 
 def _of_satellites(name: str = "") -> dict[str, satellites.Command]:
-    return satellites.entries(lambda satellite: satellite.commands, name)
+    return satellites.by_name("commands", name)
 
 
 class _ClosedPipe(Exception):
@@ -118,7 +118,7 @@ class _Commands(CommandGroup):
             if (HERE / folder / f"{name}.py").exists():
                 module = importlib.import_module(f".{folder}.{name}", __package__)
                 return cast(click.Command, module.command)
-        return _of_satellites(name)[name].load()
+        return cast(click.Command, _of_satellites(name)[name].load())
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]

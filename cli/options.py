@@ -253,8 +253,8 @@ latex_option = click.option(
 
 def options_added_to(command: str) -> Decorator:
     """Return the options that satellites add to a command of the core."""
-    added = [satellite.options() for satellite in satellites.own()]
-    return stacked(*(options[command] for options in added if command in options))
+    added = satellites.entries("options")
+    return stacked(*(options.load() for options in added if options.name == command))
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

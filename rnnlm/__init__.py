@@ -25,12 +25,9 @@ def __getattr__(name: str) -> object:
     if name == "__all__":
         return __dir__()
     if not name.startswith("_") and not _satellites.is_module(name):
-        modules = _satellites.modules_by_name()
-        if name not in modules:
-            _satellites.look_for_others()
-            modules = _satellites.modules_by_name()
-        if name in modules:
-            return getattr(modules[name], name)
+        names = _satellites.by_name("names", name)
+        if name in names:
+            return names[name].load()
         gone = _satellites.removed("names", name, f"rnnlm.{name}")
         if gone:
             raise AttributeError(str(gone))
@@ -38,4 +35,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_core_names, *_satellites.modules_by_name()})
+    return sorted({*_core_names, *_satellites.by_name("names")})

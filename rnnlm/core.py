@@ -1,11 +1,11 @@
 """What the core has, in the form in which satellites say what they add."""
 
-from rnnlm.satellites import Satellite, add_core, names_of_core, on_use, types
+from rnnlm.satellites import Satellite, add_core, named, names_of_core, on_use, types
 
 add_core(
     Satellite(
         "rnnlm",
-        tasks={"language-model": on_use(__package__, "training.language_model:TASK")},
+        tasks=named(__package__, {"language-model": "training.language_model:TASK"}),
         kinds=on_use(__package__, "lm.kinds:KINDS"),
     )
 )

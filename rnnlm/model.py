@@ -612,12 +612,11 @@ class Model(ModelMethods):
 
 def take_methods() -> None:
     """Give Model the methods of all satellites that have been found."""
-    for satellite in satellites.known():
-        for methods in satellite.methods():
-            Model._commands |= getattr(methods, "_commands", {})
-            for name, method in vars(methods).items():
-                if name not in vars(Model):
-                    setattr(Model, name, method)
+    for method in satellites.entries("methods"):
+        if method.name not in vars(Model):
+            setattr(Model, method.name, method.function)
+            if method.command:
+                Model._commands[method.name] = method.command
 
 
 take_methods()

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
 
 from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
@@ -232,8 +232,8 @@ def imported(package: str, place: str) -> Any:
     return property(lambda owner: load())
 
 
-def _tasks(name: str = "") -> dict[str, Callable[[], Task]]:
-    return satellites.entries(lambda satellite: satellite.tasks, name)
+def _tasks(name: str = "") -> dict[str, satellites.Named]:
+    return satellites.by_name("tasks", name)
 
 
 def is_task(name: str) -> bool:
@@ -248,17 +248,17 @@ def task(name: str) -> Task:
     if name not in tasks:
         gone = satellites.removed("tasks", name, f"the task {name}")
         raise gone or SettingsError(f"unknown task {name!r}", hint=nearest(str(name), tasks))
-    return tasks[name]()
+    return cast(Task, tasks[name].load())
 
 
 def all_tasks() -> list[Task]:
     """Return the tasks, language modelling first."""
-    return satellites.all_of(_tasks().values())
+    return satellites.all_of(task.load for task in _tasks().values())
 
 
 def all_kinds() -> list[Kind]:
     """Return the kinds of models of all tasks, those of language models first."""
-    return [kind for satellite in satellites.known() for kind in satellite.kinds()]
+    return satellites.entries("kinds")
 
 
 def kinds_of(task: str = LANGUAGE_MODEL) -> dict[str, Kind]:
@@ -362,38 +362,30 @@ def library_of(name: str) -> Library | None:
     prefix, colon, _ = name.partition(":")
     if not colon:
         return None
-    known = satellites.entries(lambda satellite: satellite.libraries, prefix)
+    known = satellites.by_name("libraries", prefix)
     if prefix in known:
-        return known[prefix]()
+        return cast(Library, known[prefix].load())
     gone = satellites.removed("libraries", prefix, name)
     if gone:
         raise gone
     return None
 
 
-def tokenizers() -> dict[str, Callable[[], Any]]:
-    """Return functions that import the classes of tokenizers of other programs, by name."""
-    return satellites.entries(lambda satellite: satellite.tokenizers)
-
-
-def adaptations(kind: str) -> dict[str, Callable[[Any, str, Path], Any]]:
-    """Return the ways to adapt a model by name, those of others if ours has no such `kind`: the
-    functions(model, kind, folder) that make a model adapt itself."""
-    return satellites.entries(lambda satellite: satellite.adaptations, kind)
-
-
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    return satellites.all_of(satellites.entries(lambda satellite: satellite.libraries).values())
+    return satellites.all_of(library.load for library in satellites.entries("libraries"))
 
 
 def scorer_of(name: str) -> Function | None:
     """Return the function(name, takes, path) that opens the scorer of that name, such as an
     address; None if it is the name of a model."""
-    known = satellites.entries(lambda satellite: satellite.scorers)
     if Path(name).exists() or library_of(name):
         return None
-    return next((known[names] for names in known if re.fullmatch(names, name)), None)
+    fitting = (
+        scorer for scorer in satellites.entries("scorers") if re.fullmatch(scorer.name, name)
+    )
+    scorer = next(fitting, None)
+    return scorer and cast(Function, scorer.load())
 
 
 # ---- Commands that do nothing with the models of a task.
@@ -418,10 +410,9 @@ class LabelModel(Protocol):
 
 def commands_of(task: Task) -> frozenset[str]:
     """Return the commands that can use the models of a task."""
-    known = satellites.entries(lambda satellite: satellite.commands)
     taking = {
-        name
-        for name, command in known.items()
+        command.name
+        for command in satellites.entries("commands")
         if task.name in command.takes or satellites.EVERY_TASK in command.takes
     }
     return task.commands | taking

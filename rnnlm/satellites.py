@@ -2,7 +2,8 @@
 
 A satellite is a folder of rnnlm/tasks or rnnlm/tools that has a module `satellite.py`, or a package
 of somebody else with an entry point in the group `rnnlm.satellites`. Its :class:`Satellite` says
-what it adds; nothing else in the core knows one by name. What it names is imported when it is used
+what it adds; nothing else in the core knows one by name. All its tables have one shape: functions
+that return entries, each with its name. What an entry names is imported when it is used
 (:func:`on_use`), so that a description is cheap to read.
 """
 
@@ -10,24 +11,17 @@ import contextlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 from rnnlm.errors import RnnlmError, Signalled, UsageError, notice, visible
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-
-    import click
-
-    from rnnlm.evaluation.perplexity import TextMetric
-    from rnnlm.interface import ModelHandle, Task
-    from rnnlm.registry import Kind, Library
 
 T = TypeVar("T")
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -38,22 +32,48 @@ EVERY_TASK = "*"
 Group = Literal["Language models", "Tasks", "More"]
 
 
+class Entry(Protocol):
+    """What a table of a description holds."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which no other entry of the table has."""
+
+
+Entries: TypeAlias = Callable[[], Iterable[Entry]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """What is imported when it is used.
+
+    Attributes:
+        name: Its name.
+        load: Function that imports it.
+    """
+
+    name: str
+    load: Callable[[], Any]
+
+
 @dataclass(frozen=True)
 class Command:
     """A command of `rnnlm`.
 
     Attributes:
+        name: Its name.
         group: Title of the group in which `rnnlm --help` lists it.
         about: Its line or phrase there.
-        load: Function that imports the command.
+        load: Function that imports the command, a :class:`click.Command`.
         after: Name of the command that it comes after there. Otherwise, it comes last.
         takes: Names of the tasks whose models it takes, besides those that name the command
             (`Task.commands`), or EVERY_TASK.
     """
 
+    name: str
     group: Group
     about: str
-    load: "Callable[[], click.Command]"
+    load: Callable[[], Any]
     after: str = ""
     takes: tuple[str, ...] = ()
 
@@ -67,12 +87,30 @@ class Flag:
     """A flag that is accepted anywhere on the command line.
 
     Attributes:
+        name: The flag.
         about: Its phrase in `rnnlm --help`.
         context: Function that makes the context in which the command runs.
     """
 
+    name: str
     about: str
     context: Callable[[], contextlib.AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that `rnnlm.Model` gets.
+
+    Attributes:
+        name: Its name.
+        function: The method itself.
+        command: Command that does the same, of which the task of a model decides whether it has
+            the method; "": all models have it.
+    """
+
+    name: str
+    function: Any
+    command: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,52 +158,51 @@ class Import:
 
 @dataclass(frozen=True)
 class Satellite:
-    """What a satellite adds. Tables are by name.
+    """What a satellite adds: tables, which are functions that return entries with names.
 
-    Of packages of others, TABLES and LISTS are taken: the core does not look for the rest.
+    Of packages of others, the tables OF_OTHERS are taken: the core does not look for the rest.
 
     Attributes:
         name: Its folder, such as "tools/serving". The name of a package takes its place.
         needs: Names of the satellites without which it is left out.
-        commands: Commands of `rnnlm`.
-        options: Function that imports decorators with further options, by the name of the command
-            of the core that gets them.
-        exports: Function that imports forms in which `rnnlm export` writes models.
-        imports: Function that imports the kinds of files that `rnnlm import` reads.
-        flags: Flags that are accepted anywhere on the command line.
-        tasks: Functions that import tasks.
-        kinds: Function that imports kinds of models.
-        tokenizers: Functions that import classes of tokenizers, by their name in config.json.
-        libraries: Functions that import the libraries of other models, by the prefix of names.
+        commands: Commands of `rnnlm`: :class:`Command`.
+        options: Decorators with further options, by the command of the core that gets them.
+        exports: Forms in which `rnnlm export` writes models: :class:`Export`.
+        imports: Kinds of files that `rnnlm import` reads: :class:`Import`.
+        flags: Flags that are accepted anywhere on the command line: :class:`Flag`.
+        tasks: Tasks.
+        kinds: Kinds of models: :class:`rnnlm.registry.Kind`.
+        tokenizers: Classes of tokenizers, by their name in config.json.
+        libraries: Libraries of other models, by the prefix of names.
         adaptations: By the KIND of NAME+KIND: functions(model, kind, folder) that make a model
             adapt itself.
         companions: By the name of a check of `rnnlm doctor`: functions(folder) that check the
             satellite's own files beside a model there, and return their names.
         scorers: By a pattern of names: functions(name, takes, path) that open what `rnnlm doctor`
             checks besides models, a :class:`rnnlm.evaluation.scorer_checks.Scorer`.
-        metrics: Function that imports metrics of language models.
-        methods: Function that imports classes whose methods `rnnlm.Model` gets.
-        names: Function that imports modules whose `__all__` become names of `rnnlm`.
+        metrics: Metrics of language models: :class:`rnnlm.evaluation.perplexity.TextMetric`.
+        methods: Methods of `rnnlm.Model`: :class:`Method`, as :func:`methods_of` returns them.
+        names: Names of `rnnlm`, as :func:`names_of` returns them.
         clashing: Names that a package cannot add, since others had them before it, by table.
     """
 
     name: str
     needs: tuple[str, ...] = ()
-    commands: Mapping[str, Command] = field(default_factory=dict)
-    options: Callable[[], Mapping[str, Decorator]] = dict
-    exports: Callable[[], Sequence[Export]] = tuple
-    imports: Callable[[], Sequence[Import]] = tuple
-    flags: Mapping[str, Flag] = field(default_factory=dict)
-    tasks: "Mapping[str, Callable[[], Task]]" = field(default_factory=dict)
-    kinds: "Callable[[], Sequence[Kind]]" = tuple
-    tokenizers: Mapping[str, Callable[[], type]] = field(default_factory=dict)
-    libraries: "Mapping[str, Callable[[], Library]]" = field(default_factory=dict)
-    adaptations: Mapping[str, Callable[[Any, str, Path], Any]] = field(default_factory=dict)
-    companions: Mapping[str, Callable[[Path], list[str]]] = field(default_factory=dict)
-    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    metrics: "Callable[[], Sequence[TextMetric]]" = tuple
-    methods: "Callable[[], Sequence[type[ModelHandle]]]" = tuple
-    names: Callable[[], Sequence[ModuleType]] = tuple
+    commands: Entries = tuple
+    options: Entries = tuple
+    exports: Entries = tuple
+    imports: Entries = tuple
+    flags: Entries = tuple
+    tasks: Entries = tuple
+    kinds: Entries = tuple
+    tokenizers: Entries = tuple
+    libraries: Entries = tuple
+    adaptations: Entries = tuple
+    companions: Entries = tuple
+    scorers: Entries = tuple
+    metrics: Entries = tuple
+    methods: Entries = tuple
+    names: Entries = tuple
     clashing: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -184,16 +221,44 @@ def all_on_use(package: str, *places: str) -> Callable[[], tuple[Any, ...]]:
     return lambda: tuple(on_use(package, place)() for place in places)
 
 
+def named(package: str, places: Mapping[str, str]) -> Callable[[], list[Named]]:
+    """Return a table of objects by name, each of which :func:`on_use` imports from its place."""
+    return lambda: [Named(name, on_use(package, place)) for name, place in places.items()]
+
+
+def methods_of(package: str, *places: str) -> Callable[[], list[Method]]:
+    """Return a table of the methods of classes, which derive from
+    :class:`rnnlm.interface.ModelHandle` and are imported from their places."""
+
+    def methods() -> list[Method]:
+        found = []
+        for holder in all_on_use(package, *places)():
+            public = {name: it for name, it in vars(holder).items() if not name.startswith("_")}
+            commands = getattr(holder, "_commands", {})
+            found += [Method(name, it, commands.get(name, "")) for name, it in public.items()]
+        return found
+
+    return methods
+
+
+def names_of(module: str) -> Callable[[], list[Named]]:
+    """Return a table of the names that a module has in `__all__`, which become names of `rnnlm`."""
+
+    def names() -> list[Named]:
+        holder = importlib.import_module(module)
+        return [Named(name, partial(getattr, holder, name)) for name in holder.__all__]
+
+    return names
+
+
 # ---- Those that are here: the core and our folders, then packages of others once they are needed.
 
 _core: list[Satellite] = []
 _others: list[Satellite] = []
 # Names of the core in tables that its description leaves out.
 names_of_core: dict[str, Callable[[], Iterable[str]]] = {}
-# Types of the entries of each table, and under TABLE() of what functions among them return.
-types: dict[str, Callable[[], Any]] = {
-    "commands": lambda: Command, "methods": lambda: type, "names": lambda: ModuleType,
-}  # fmt: skip
+# Types of the entries of each table, if not Named; and under TABLE() of what they load.
+types: dict[str, Callable[[], Any]] = {"commands": lambda: Command, "methods": lambda: Method}
 
 
 def add_core(core: Satellite) -> None:
@@ -259,56 +324,33 @@ def known() -> list[Satellite]:
     return [*_core, *own(), *_others]
 
 
-def entries(table: Callable[[Satellite], Mapping[str, T]], name: str = "") -> dict[str, T]:
-    """Return the entries of one table of all satellites. If none of ours is called `name`, look for
+def entries(table: str, name: str = "") -> list[Any]:
+    """Return the entries of a table of all satellites. If none of ours is called `name`, look for
     satellites of others, too."""
-    if name and not any(name in table(satellite) for satellite in known()):
+    found = [entry for satellite in known() for entry in getattr(satellite, table)()]
+    if name and all(entry.name != name for entry in found):
         look_for_others()
-    found: dict[str, T] = {}
-    for satellite in known():
-        found |= table(satellite)
+        return entries(table)
     return found
+
+
+def by_name(table: str, name: str = "") -> dict[str, Any]:
+    """Return what :func:`entries` does by name."""
+    return {entry.name: entry for entry in entries(table, name)}
 
 
 def names_in(satellite: Satellite) -> dict[str, list[str]]:
     """Return the names that a satellite adds, by the table that has them, then those it cannot."""
-    names = {
-        table: list(dict.fromkeys(name for (name, _), _ in _named(satellite, table)))
-        for table in (*TABLES, *LISTS, "tokenizers", "exports", "imports", "flags")
-    }
+    names = {}
+    for table in (*OF_OTHERS, "tokenizers", "exports", "imports", "flags"):
+        names[table] = list(dict.fromkeys(entry.name for entry in getattr(satellite, table)()))
     return names | {f"ignored {table}": taken for table, taken in satellite.clashing.items()}
-
-
-def _named(satellite: Satellite, table: str) -> list[tuple[tuple[Any, str], Any]]:
-    """Return the entries of a table, each with every name that it adds. A name comes with a task,
-    since kinds of models for different tasks may share it; "" in other tables."""
-    part: Any = getattr(satellite, table)
-    named: list[tuple[tuple[Any, str], Any]] = []
-    for key, entry in part.items() if isinstance(part, Mapping) else enumerate(part()):
-        _check(entry, types.get(table, lambda: object)())
-        names = [key] if isinstance(part, Mapping) else _NAMES[table](entry)
-        task = entry.task if table == "kinds" else ""
-        free = [name for name in names if name not in satellite.clashing.get(table, ())]
-        named += [((_check(name, str), task), entry) for name in free]
-    return named
-
-
-def _check(value: T, expected: Any) -> T:
-    if not isinstance(value, expected):
-        raise TypeError(f"{value!r} is not a {expected.__name__}")
-    return value
 
 
 def is_module(name: str) -> bool:
     """Return whether rnnlm has a module of that name, which Python imports after it asked for an
     attribute."""
     return importlib.util.find_spec(f"{__package__}.{name}") is not None
-
-
-def modules_by_name() -> dict[str, ModuleType]:
-    """Return the modules that satellites bring names of `rnnlm` in, by these names."""
-    named = chain(*(_named(satellite, "names") for satellite in known()))
-    return {name: module for (name, _), module in named}
 
 
 def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
@@ -324,13 +366,10 @@ def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
 
 # ---- Packages of others: what they add is checked where it is taken in, and they are blamed.
 
-TABLES = ("commands", "tasks", "libraries", "adaptations", "scorers")
-LISTS = ("kinds", "metrics", "methods", "names")  # of functions that import several entries
-_NAMES: dict[str, Callable[[Any], Iterable[str]]] = {
-    **dict.fromkeys(("kinds", "metrics", "exports", "imports"), lambda entry: [entry.name]),
-    "methods": lambda methods: [name for name in vars(methods) if not name.startswith("_")],
-    "names": lambda module: module.__all__,
-}
+OF_OTHERS = (
+    "commands", "tasks", "libraries", "adaptations", "scorers",
+    "kinds", "metrics", "methods", "names",
+)  # fmt: skip
 
 
 def _taken_in(package: str, entry_point: "EntryPoint") -> Iterator[Satellite]:
@@ -340,30 +379,37 @@ def _taken_in(package: str, entry_point: "EntryPoint") -> Iterator[Satellite]:
     before = known()
     clashing: dict[str, list[str]] = {}
 
-    def free(table: str) -> list[Any]:
-        """Return the entries of a table whose names are free, with these; of a list, alone."""
-        named = _named(given, table)
-
-        # Names belong to the core, or to the packages before this one; kinds to their tasks.
+    def free(table: str) -> list[Entry]:
+        """Return the entries of a table whose names neither the core nor a satellite before this
+        one has."""
+        found = list(getattr(given, table)())
+        for entry in found:
+            _check(_check(entry, types.get(table, lambda: Named)()).name, str)
         taken = {(name, "") for name in names_of_core.get(table, tuple)()}
-        taken |= {key for key, _ in chain(*(_named(other, table) for other in before))}
-        clashing[table] = [name for (name, task), _ in named if (name, task) in taken]
+        taken |= {_key(entry) for other in before for entry in getattr(other, table)()}
+        clashing[table] = [entry.name for entry in found if _key(entry) in taken]
         if clashing[table]:
             names = ", ".join(clashing[table])
             notice(f"the package {package}: ignored {table}, whose names are taken: {names}")
+        return [_guarded(package, table, entry) for entry in found if _key(entry) not in taken]
 
-        # The rest is added: functions of single names are guarded here, lists of them by _tried.
-        added = {key: entry for key, entry in named if key not in taken}
-        if table in LISTS:
-            return list(dict.fromkeys(added.values()))
-        return [(name, _guarded(package, table, name, entry)) for (name, _), entry in added.items()]
+    # Each table is made once, when somebody asks for it.
+    tables: dict[str, Any] = {
+        table: cache(partial(_tried, package, table, partial(free, table))) for table in OF_OTHERS
+    }
+    yield Satellite(package, clashing=clashing, **tables)
 
-    # Tables of names are made now; lists, which import their entries, when they are asked for.
-    parts: dict[str, Any] = {"clashing": clashing}
-    for table in (*TABLES, *LISTS):
-        find = partial(_tried, package, table, partial(free, table))
-        parts[table] = cache(find) if table in LISTS else dict(find())
-    yield Satellite(package, **parts)
+
+def _key(entry: Entry) -> tuple[str, str]:
+    """Return what two entries of a table may not share: kinds of models for different tasks may
+    share a name."""
+    return entry.name, getattr(entry, "task", "")
+
+
+def _check(value: T, expected: Any) -> T:
+    if not isinstance(value, expected):
+        raise TypeError(f"{value!r} is not a {expected.__name__}")
+    return value
 
 
 def _tried(package: str, place: str, function: Callable[[], Iterable[T]]) -> list[T]:
@@ -371,12 +417,13 @@ def _tried(package: str, place: str, function: Callable[[], Iterable[T]]) -> lis
     return list(chain(*all_of([_blamed(package, place, lambda: list(function()))])))
 
 
-def _guarded(package: str, table: str, name: str, entry: Any) -> Any:
-    """Return an entry of a table whose errors name the package."""
+def _guarded(package: str, table: str, entry: Any) -> Any:
+    """Return an entry whose errors, where it loads something, name the package."""
+    if not hasattr(entry, "load"):
+        return entry
     returned = types.get(f"{table}()", lambda: object)
-    blamed = partial(_blamed, package, f"{table}[{name!r}]", returned=returned)
-    is_command = table == "commands"
-    return replace(entry, load=blamed(entry.load)) if is_command else blamed(entry)
+    place = f"{table}[{entry.name!r}]"
+    return replace(entry, load=_blamed(package, place, entry.load, returned))
 
 
 def _blamed(

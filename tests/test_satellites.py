@@ -106,6 +106,13 @@ def test_only_commands_of_satellites_parse_options_and_draw():
             assert not used or "command" in path.name or path.name == "satellite.py", path
 
 
+def test_what_satellites_name_exists():
+    for table in ("commands", "options", "tasks", "tokenizers", "libraries", "adaptations",
+                  "companions", "scorers", "names"):  # fmt: skip
+        for entry in satellites.entries(table):
+            assert entry.load() is not None, (table, entry.name)
+
+
 def test_what_is_imported_on_use_exists():
     for path in HERE.rglob("*.py"):
         package = ".".join(path.relative_to(HERE.parent).parent.parts)
@@ -250,10 +257,11 @@ def installed(tmp_path, monkeypatch):
 
 
 BROKEN = """
-import types
 from rnnlm.evaluation.perplexity import TextMetric
 from rnnlm.lm.kinds import KINDS
-from rnnlm.satellites import Command, Satellite
+from rnnlm.satellites import Command, Named, Satellite, methods_of, names_of
+
+__all__ = ["load", "whisper"]
 
 def fail(*arguments):
     raise RuntimeError("no good")
@@ -261,10 +269,11 @@ def fail(*arguments):
 class Methods:
     evaluate = whisper = fail
 
-module = types.ModuleType("module")
-module.__all__ = ["load", "whisper"]
+load = whisper = fail
 """
-EARLY, AT_EVAL, LATE = ("--help", "list", "eval"), ("list", "eval"), ("list",)
+EARLY, IN_HELP, AT_EVAL, LATE = (
+    ("--help", "list", "eval"), ("--help", "list"), ("list", "eval"), ("list",)
+)  # fmt: skip
 GROUPS = "not one line, or group not in ('Language models', 'Tasks', 'More')"
 PER = "per is token, word, character, byte, and without_unknown is for tokens and words"
 METRIC = "metrics=lambda: [TextMetric('{}', per='{}', is_perplexity=True)]"
@@ -274,13 +283,14 @@ BROKEN_MODULES = {  # and the error that the notice quotes
     "class Odd(BaseException): pass\nraise Odd('no')": "Odd: no",
     "SATELLITE = None": "TypeError: None is not a Satellite",
     "": "AttributeError: module 'others_broken' has no attribute 'SATELLITE'",
-    "Command('Other', 'hey', fail)": f"ValueError: 'hey': {GROUPS}",
-    "Command('More', 'a\\nb', fail)": f"ValueError: 'a\\nb': {GROUPS}",
+    "Command('hey', 'Other', 'hey', fail)": f"ValueError: 'hey': {GROUPS}",
+    "Command('hey', 'More', 'a\\nb', fail)": f"ValueError: 'a\\nb': {GROUPS}",
 }
 BROKEN_TABLES = [  # with the error, or the names that are taken; and the commands that tell
-    ("commands=None", "TypeError: 'NoneType' object is not callable", EARLY),
-    ("commands={'hey': 5}", "TypeError: 5 is not a Command", EARLY),
-    ("commands={5: Command('More', 'hey', fail)}", "TypeError: 5 is not a str", EARLY),
+    ("commands=None", "TypeError: 'NoneType' object is not callable", IN_HELP),
+    ("commands=lambda: [5]", "TypeError: 5 is not a Command", IN_HELP),
+    ("commands=lambda: [Command(5, 'More', 'hey', fail)]", "TypeError: 5 is not a str", IN_HELP),
+    ("adaptations=lambda: {'cache': fail}", "TypeError: 'cache' is not a Named", LATE),
     ("kinds=fail", "RuntimeError: no good", LATE),
     ("kinds=lambda: [1, 2]", "TypeError: 1 is not a Kind", LATE),
     ("metrics=fail", "RuntimeError: no good", AT_EVAL),
@@ -288,17 +298,21 @@ BROKEN_TABLES = [  # with the error, or the names that are taken; and the comman
     ("metrics=lambda: ['a']", "TypeError: 'a' is not a TextMetric", AT_EVAL),
     (METRIC.format("m", "words"), f"ValueError: m: nothing counts wordss_S; {PER}", AT_EVAL),
     ("names=fail", "RuntimeError: no good", LATE),
-    ("names=lambda: [5]", "TypeError: 5 is not a module", LATE),
-    ("methods=lambda: [5]", "TypeError: 5 is not a type", LATE),
-    ("commands=dict.fromkeys(('tag', 'eval'), Command('More', 'my', fail))", "tag, eval", EARLY),
-    ("adaptations={'cache': fail, 'whisper': fail}", "cache", EARLY),
-    ("libraries={'hf': fail, '': fail, 'whisper': lambda: 5}", "hf", EARLY),
-    ("tasks={'tagging': fail, 'whisper': lambda: 5}", "tagging", EARLY),
+    ("names=lambda: [5]", "TypeError: 5 is not a Named", LATE),
+    ("methods=lambda: [5]", "TypeError: 5 is not a Method", LATE),
+    (
+        "commands=lambda: [Command(it, 'More', 'a', fail) for it in ('tag', 'eval')]",
+        "tag, eval",
+        IN_HELP,
+    ),
+    ("adaptations=lambda: [Named('cache', fail), Named('whisper', fail)]", "cache", LATE),
+    ("libraries=lambda: [Named(it, fail) for it in ('hf', '', 'whisper')]", "hf", LATE),
+    ("tasks=lambda: [Named('tagging', fail), Named('whisper', lambda: 5)]", "tagging", LATE),
     ("kinds=lambda: KINDS[:1]", "rnn", LATE),
     (METRIC.format("tokens", "word"), "tokens", AT_EVAL),
-    ("methods=lambda: [Methods]", "evaluate", LATE),
-    ("names=lambda: [module]", "load", LATE),
-    ("commands={'hey': Command('More', 'hey', fail)}, scorers={'[': fail}, needs=5", "", ()),
+    ("methods=methods_of(__name__, 'Methods')", "evaluate", LATE),
+    ("names=names_of(__name__)", "load", LATE),
+    ("commands=lambda: [Command('hey', 'More', 'hey', fail)], needs=5", "", ()),
 ]
 
 
@@ -333,8 +347,9 @@ def test_broken_package_is_one_notice_and_all_else_works(
 
 
 def test_broken_functions_of_a_package_are_told_where_they_are_used(rnnlm, installed):
-    commands = "{'fail': Command('More', 'a', fail), 'none': Command('More', 'b', lambda: None)}"
-    satellite = f"SATELLITE = Satellite('', tasks={{'broken': fail}}, commands={commands})"
+    commands = "Command('fail', 'More', 'a', fail), Command('none', 'More', 'b', lambda: None)"
+    tables = f"tasks=lambda: [Named('broken', fail)], commands=lambda: [{commands}]"
+    satellite = f"SATELLITE = Satellite('', {tables})"
     installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN + satellite)
     for command, place, why in (
         ("fail", "commands['fail']", "RuntimeError: no good"),
@@ -348,7 +363,7 @@ def test_broken_functions_of_a_package_are_told_where_they_are_used(rnnlm, insta
 
 METHODS = """
 from rnnlm.interface import ModelHandle
-from rnnlm.satellites import Satellite
+from rnnlm.satellites import Named, Satellite, methods_of, names_of
 
 __all__ = ["greet"]
 
@@ -364,12 +379,13 @@ class Methods(ModelHandle):
     def label(self):
         return self._core_for("label")
 
-def names():
-    import others_methods
-    return [others_methods]
+def same(model, kind, folder):
+    return model
 
-SATELLITE = Satellite("others", methods=lambda: [Methods], names=names,
-                      adaptations={"same": lambda model, kind, folder: model})
+SATELLITE = Satellite(
+    "others", methods=methods_of(__name__, "Methods"), names=names_of(__name__),
+    adaptations=lambda: [Named("same", lambda: same)],
+)
 """
 
 

@@ -44,7 +44,7 @@ ARPA = satellites.Export(
     write=_write_arpa,
     need="n-grams",
 )
-OTHERS = [export for satellite in satellites.own() for export in satellite.exports()]
+OTHERS = satellites.entries("exports")
 FORMS = [ARPA, *sorted(OTHERS, key=lambda export: export.place)]
 
 

@@ -15,7 +15,7 @@ from .. import terminal
 from ..declaring import Command, options_of, stacked
 from ..options import PATH, output_option, overwrite_option, refuse_if
 
-OTHERS = [form for satellite in satellites.own() for form in satellite.imports()]
+OTHERS = satellites.entries("imports")
 START_BYTES = 1 << 9  # of a file, by which it is recognised
 OF_ARPA = ("tokenizer_from", "allow_positive", "renormalise", "quantize")
 

@@ -266,8 +266,7 @@ TEXT_METRICS = named(
 
 def text_metrics() -> dict[str, TextMetric]:
     """Return the metrics of language models by name, ours before those of satellites."""
-    added = [metric for satellite in satellites.known() for metric in satellite.metrics()]
-    return TEXT_METRICS | named(*added)
+    return TEXT_METRICS | satellites.by_name("metrics")
 
 
 def metrics_per(*units: Per) -> tuple[str, ...]:

@@ -145,14 +145,14 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 
 def _companions(folder: Path) -> Iterator[Check]:
     """Check the files of satellites beside the model, if there are any."""
-    for name, check in satellites.entries(lambda satellite: satellite.companions).items():
+    for companion in satellites.entries("companions"):
         try:
-            names = check(folder)
+            names = companion.load()(folder)
         except ModelError as error:
-            yield Check(name, "failed", error.fault)
+            yield Check(companion.name, "failed", error.fault)
             continue
         if names:
-            yield Check(name, "ok", f"{', '.join(names)}: in order")
+            yield Check(companion.name, "ok", f"{', '.join(names)}: in order")
 
 
 def _numbers(stored: dict[str, np.ndarray], kind: registry.Kind) -> Check:

@@ -3,7 +3,6 @@ and the methods of `rnnlm.Model` for type checkers, and the table of all names b
 says which satellite is missing. `python tests/support/satellite_files.py` writes them."""
 
 import re
-from pathlib import Path
 from typing import get_args
 
 from rnnlm import satellites
@@ -17,7 +16,8 @@ def public_names() -> str:
     lines = [f'"""The public names, for type checkers. {BY_SCRIPT}"""', ""]
     stubs = [HERE / "core_names.pyi"]
     for satellite in satellites.own():
-        stubs += [Path(module.__file__).with_suffix(".pyi") for module in satellite.names()]
+        if satellite.names():
+            stubs.append(HERE / satellite.name / "__init__.pyi")
     for stub in stubs:
         package = ".".join(stub.parent.relative_to(HERE).parts)
         for line in stub.read_text(encoding="utf-8").splitlines():
@@ -34,9 +34,10 @@ def _place(line: str) -> list[str]:
 
 def model_methods() -> str:
     """Return the stub of the class that has all methods of satellites."""
-    classes = [methods for satellite in satellites.own() for methods in satellite.methods()]
-    names = [methods.__name__ for methods in classes]
-    imports = sorted(f"from {methods.__module__} import {methods.__name__}" for methods in classes)
+    functions = [method.function for method in satellites.entries("methods")]
+    classes = {it.__qualname__.partition(".")[0]: it.__module__ for it in functions}
+    names = list(classes)
+    imports = sorted(f"from {module} import {name}" for name, module in classes.items())
     about = f'"""The methods that satellites bring to rnnlm.Model.\n\n{BY_SCRIPT}"""'
     bases = [f"    {', '.join(names)}"]
     if len(bases[0]) > 100:
@@ -50,7 +51,7 @@ def table() -> str:
     owners: dict[str, dict[str, str]] = {sort: {} for sort in get_args(satellites.Table)}
     for satellite in satellites.own():
         names = satellites.names_in(satellite)
-        if satellite.tasks:
+        if satellite.tasks():
             del names["kinds"][:]  # they are called like kinds of language models
         for sort in owners:
             owners[sort] |= dict.fromkeys(names[sort], satellite.name)

@@ -59,7 +59,10 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
         registry.check_use("tune", task_of(folder), base)
     model, manifest = stored_model.load(folder, device)
     tell_unfinished(base, manifest)
-    return registry.adaptations(kind)[kind](model, kind, folder) if kind else model
+    if not kind:
+        return model
+    adapted = satellites.by_name("adaptations", kind)[kind].load()
+    return adapted(model, kind, folder)
 
 
 def load_if_named(
@@ -204,7 +207,7 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     """Return NAME and KIND of NAME+KIND; `name` itself and None if it names no kind of adaptation,
     or a folder has exactly that name."""
     base, _, kind = name.rpartition("+")
-    is_adapted = bool(base) and kind in registry.adaptations(kind)
+    is_adapted = bool(base) and kind in satellites.by_name("adaptations", kind)
     if not is_adapted or any(map(model_folder.is_model, _places(name))):
         return name, None
     return base, kind
@@ -316,7 +319,7 @@ def _not_found(name: str) -> ModelError:
     # NAME+KIND where the model NAME exists: the kind is unknown, or this command does not adapt.
     base, _, kind = name.rpartition("+")
     if base and any(map(model_folder.is_model, _places(base))):
-        adaptations = registry.adaptations(kind)
+        adaptations = satellites.by_name("adaptations", kind)
         if kind in adaptations:
             return ModelError(
                 missing,

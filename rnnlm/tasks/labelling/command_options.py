@@ -8,7 +8,7 @@ from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.training.request import TrainingRequest
 
 _TASKS = ("--task tagging", "--task classification")
-_train_options = stacked(
+train_options = stacked(
     section(
         "Model",
         options_of(TrainingRequest, "contextual", multiple=True, default_is=""),
@@ -26,7 +26,7 @@ _train_options = stacked(
 )
 
 _LABELS = "Labels (taggers and classifiers)"
-_compare_options = stacked(
+compare_options = stacked(
     section(
         _LABELS,
         options_of(
@@ -42,8 +42,8 @@ _compare_options = stacked(
         rare=True,
     ),
 )
-_eval_options = stacked(
-    _compare_options,
+eval_options = stacked(
+    compare_options,
     section(
         _LABELS,
         click.option("--confusions", type=IntRange(0), metavar="N",
@@ -53,5 +53,3 @@ _eval_options = stacked(
         overwrite_option(),
     ),
 )  # fmt: skip
-
-OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

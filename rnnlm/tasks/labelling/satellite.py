@@ -1,28 +1,34 @@
 """What taggers and classifiers add to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, methods_of, named, on_use
 
 SATELLITE = Satellite(
     "tasks/labelling",
     needs=("tasks/common",),
-    commands={
-        "tag": Command(
+    commands=lambda: [
+        Command(
+            "tag",
             "Tasks",
             "Label words: parts of speech, names, slots, sounds.",
             on_use(__package__, "tag_command:command"),
         ),
-        "classify": Command(
+        Command(
+            "classify",
             "Tasks",
             "Label whole texts: opinions, topics, intents.",
             on_use(__package__, "classify_command:command"),
             after="tag",
         ),
-    },
-    options=on_use(__package__, "command_options:OPTIONS"),
-    tasks={
-        "tagging": on_use(__package__, "task:TAGGING"),
-        "classification": on_use(__package__, "task:CLASSIFICATION"),
-    },
+    ],
+    options=named(
+        __package__,
+        {
+            "train": "command_options:train_options",
+            "eval": "command_options:eval_options",
+            "compare": "command_options:compare_options",
+        },
+    ),
+    tasks=named(__package__, {"tagging": "task:TAGGING", "classification": "task:CLASSIFICATION"}),
     kinds=on_use(__package__, "kinds:KINDS"),
-    methods=all_on_use(__package__, "methods:LabellingMethods"),
+    methods=methods_of(__package__, "methods:LabellingMethods"),
 )

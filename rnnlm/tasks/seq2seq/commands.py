@@ -300,7 +300,7 @@ def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[object]]:
 # ---- Options of commands of the core that concern pairs: how they are read and sources decoded.
 
 _TASK = ("--task seq2seq",)
-_train_options = stacked(
+train_options = stacked(
     section(
         "Model",
         options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
@@ -319,7 +319,7 @@ _train_options = stacked(
 )  # fmt: skip
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
-_compare_options = stacked(
+compare_options = stacked(
     section(
         _PAIRS,
         click.option("--target", multiple=True, metavar="FILE",
@@ -354,9 +354,9 @@ def _without_model(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-_eval_options = stacked(
+eval_options = stacked(
     _without_model,
-    _compare_options,
+    compare_options,
     section(
         _PAIRS,
         click.option("--hypotheses", metavar="FILE",
@@ -368,5 +368,3 @@ _eval_options = stacked(
         options.output_option("Write the outputs of an encoder-decoder, one line per pair."),
     ),
 )  # fmt: skip
-
-OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

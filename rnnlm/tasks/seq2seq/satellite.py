@@ -1,20 +1,28 @@
 """What encoder-decoders add to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, methods_of, named, names_of, on_use
 
 SATELLITE = Satellite(
     "tasks/seq2seq",
     needs=("tasks/common",),
-    commands={
-        "translate": Command(
+    commands=lambda: [
+        Command(
+            "translate",
             "Tasks",
             "Map each line to another: translations, spellings, answers.",
             on_use(__package__, "commands:command"),
         )
-    },
-    options=on_use(__package__, "commands:OPTIONS"),
-    tasks={"seq2seq": on_use(__package__, "task:TASK")},
+    ],
+    options=named(
+        __package__,
+        {
+            "train": "commands:train_options",
+            "eval": "commands:eval_options",
+            "compare": "commands:compare_options",
+        },
+    ),
+    tasks=named(__package__, {"seq2seq": "task:TASK"}),
     kinds=on_use(__package__, "kinds:KINDS"),
-    methods=all_on_use(__package__, "methods:TranslationMethods"),
-    names=all_on_use("rnnlm.tasks", "seq2seq"),
+    methods=methods_of(__package__, "methods:TranslationMethods"),
+    names=names_of(__package__),
 )

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from rnnlm import registry, satellites
+from rnnlm import satellites
 from rnnlm.config import AUTO, from_stored
 from rnnlm.errors import ModelError, SettingsError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
@@ -128,9 +128,9 @@ def load_from(
 
 
 def _class(name: str) -> "type[AnyTokenizer]":
-    foreign = registry.tokenizers()
+    foreign = satellites.by_name("tokenizers")
     if name in foreign:
-        return foreign[name]()
+        return cast("type[AnyTokenizer]", foreign[name].load())
     gone = satellites.removed("tokenizers", name, f"the tokenizer {name}")
     if gone:
         raise gone

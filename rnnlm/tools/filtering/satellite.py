@@ -1,17 +1,18 @@
 """What the cleaning of texts adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, names_of, on_use
 
 SATELLITE = Satellite(
     "tools/filtering",
-    commands={
-        "filter": Command(
+    commands=lambda: [
+        Command(
+            "filter",
             "More",
             "clean text",
             on_use(__package__, "filter_command:command"),
             after="prepare",
             takes=("language-model",),
         )
-    },
-    names=all_on_use("rnnlm.tools", "filtering"),
+    ],
+    names=names_of(__package__),
 )

@@ -1,9 +1,9 @@
 """What grids add to rnnlm."""
 
-from rnnlm.satellites import Satellite, all_on_use, on_use
+from rnnlm.satellites import Satellite, named, names_of
 
 SATELLITE = Satellite(
     "tools/grids",
-    options=on_use(__package__, "grid_command_options:OPTIONS"),
-    names=all_on_use("rnnlm.tools", "grids"),
+    options=named(__package__, {"train": "grid_command_options:train_options"}),
+    names=names_of(__package__),
 )

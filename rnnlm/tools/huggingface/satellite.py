@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from rnnlm.satellites import Flag, Satellite, all_on_use, on_use
+from rnnlm.satellites import Flag, Satellite, all_on_use, named, on_use
 
 
 def _downloading() -> AbstractContextManager[None]:
@@ -19,12 +19,12 @@ def _trusting() -> AbstractContextManager[None]:
 
 SATELLITE = Satellite(
     "tools/huggingface",
-    flags={
-        "--download": Flag("a missing model hf:NAME", _downloading),
-        "--trust-remote-code": Flag("of a model hf:NAME", _trusting),
-    },
+    flags=lambda: [
+        Flag("--download", "a missing model hf:NAME", _downloading),
+        Flag("--trust-remote-code", "of a model hf:NAME", _trusting),
+    ],
     exports=all_on_use(__package__, "export_command:TRANSFORMERS"),
     kinds=on_use(__package__, "kinds:KINDS"),
-    tokenizers={"huggingface": on_use(__package__, "tokenizer:HuggingFaceTokenizer")},
-    libraries={"hf": on_use(__package__, "folders:FOLDERS")},
+    tokenizers=named(__package__, {"huggingface": "tokenizer:HuggingFaceTokenizer"}),
+    libraries=named(__package__, {"hf": "folders:FOLDERS"}),
 )

@@ -94,7 +94,7 @@ class InspectionMethods(ModelHandle):
         """
         from rnnlm.tools.inspection.memory import inspect_memory
 
-        return inspect_memory(self._by_name(), text, positions=positions, window=window)
+        return inspect_memory(_by_name(self), text, positions=positions, window=window)
 
     def inspect_sensitivity(self, sentence: str) -> "sensitivity.SentenceSensitivity":
         """Measure the influence of each word of a sentence on later predictions.
@@ -107,7 +107,7 @@ class InspectionMethods(ModelHandle):
         """
         from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
-        return inspect_sensitivity(self._by_name(), sentence)
+        return inspect_sensitivity(_by_name(self), sentence)
 
     def inspect_gradients(
         self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
@@ -124,13 +124,13 @@ class InspectionMethods(ModelHandle):
         """
         from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
-        return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
+        return inspect_gradients(_by_name(self), text, lags=lags, positions=positions)
 
     def inspect_spectrum(self) -> "spectrum.SpectrumInspection":
         """Compute the spectra of its recurrent weights."""
         from rnnlm.tools.inspection.spectrum import inspect_spectrum
 
-        return inspect_spectrum(self._by_name())
+        return inspect_spectrum(_by_name(self))
 
     def inspect_cloze(
         self, file: str | Path | None = None, *, items: bool = False
@@ -147,7 +147,7 @@ class InspectionMethods(ModelHandle):
         """
         from rnnlm.tools.inspection.cloze import inspect_cloze
 
-        return inspect_cloze(self._by_name(), file, items=items)
+        return inspect_cloze(_by_name(self), file, items=items)
 
     def inspect_probe(
         self,
@@ -234,5 +234,6 @@ class InspectionMethods(ModelHandle):
 
         return inspect_analogy(self.core, words, count=count)
 
-    def _by_name(self) -> "Mapping[str, LanguageModel]":
-        return {self.name or "model": self.core}
+
+def _by_name(model: ModelHandle) -> "Mapping[str, LanguageModel]":
+    return {model.name or "model": model.core}

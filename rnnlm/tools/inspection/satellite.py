@@ -1,18 +1,19 @@
 """What looking into models adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, methods_of, on_use
 
 SATELLITE = Satellite(
     "tools/inspection",
     needs=("tasks/labelling", "tasks/seq2seq", "tools/vectors"),
-    commands={
-        "inspect": Command(
+    commands=lambda: [
+        Command(
+            "inspect",
             "More",
             "look inside",
             on_use(__package__, "inspect_command:command"),
             after="tune",
             takes=("language-model",),
         )
-    },
-    methods=all_on_use(__package__, "methods:InspectionMethods"),
+    ],
+    methods=methods_of(__package__, "methods:InspectionMethods"),
 )

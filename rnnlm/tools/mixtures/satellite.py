@@ -1,44 +1,31 @@
 """What models made of other language models add to rnnlm: mixtures, and those that adapt."""
 
-from pathlib import Path
-from typing import Any
+from rnnlm.satellites import Command, Satellite, all_on_use, methods_of, named, names_of, on_use
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
-
-
-def _adapted(model: Any, kind: str, folder: Path) -> Any:
-    from rnnlm.tools.mixtures.adaptation import as_tuned
-
-    return as_tuned(model, kind, folder)
-
-
-def _check(folder: Path) -> list[str]:
-    from rnnlm.tools.mixtures.adapted_model import check
-
-    return check(folder)
-
-
+ADAPTATIONS = ("dynamic", "cache", "unigram")
 SATELLITE = Satellite(
     "tools/mixtures",
-    commands={
-        "mix": Command(
+    commands=lambda: [
+        Command(
+            "mix",
             "More",
             "combine models",
             on_use(__package__, "mix_command:command"),
             after="prune",
             takes=("language-model",),
         ),
-        "tune": Command(
+        Command(
+            "tune",
             "More",
             "adaptation",
             on_use(__package__, "tune_command:command"),
             after="mix",
             takes=("language-model",),
         ),
-    },
+    ],
     kinds=all_on_use(__package__, "kinds:MIXTURE"),
-    adaptations=dict.fromkeys(("dynamic", "cache", "unigram"), _adapted),
-    companions={"adaptation": _check},
-    methods=all_on_use(__package__, "methods:AdaptationMethods"),
-    names=all_on_use("rnnlm.tools", "mixtures"),
+    adaptations=named(__package__, dict.fromkeys(ADAPTATIONS, "adaptation:as_tuned")),
+    companions=named(__package__, {"adaptation": "adapted_model:check"}),
+    methods=methods_of(__package__, "methods:AdaptationMethods"),
+    names=names_of(__package__),
 )

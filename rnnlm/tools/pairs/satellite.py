@@ -1,10 +1,10 @@
 """What minimal pairs add to rnnlm."""
 
-from rnnlm.satellites import Satellite, all_on_use, on_use
+from rnnlm.satellites import Satellite, methods_of, named, names_of
 
 SATELLITE = Satellite(
     "tools/pairs",
-    options=on_use(__package__, "pairs_command_options:OPTIONS"),
-    methods=all_on_use(__package__, "methods:PairMethods"),
-    names=all_on_use("rnnlm.tools", "pairs"),
+    options=named(__package__, {"score": "pairs_command_options:score_options"}),
+    methods=methods_of(__package__, "methods:PairMethods"),
+    names=names_of(__package__),
 )

@@ -1,17 +1,18 @@
 """What the analysis of reading times adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, names_of, on_use
 
 SATELLITE = Satellite(
     "tools/reading",
-    commands={
-        "reading": Command(
+    commands=lambda: [
+        Command(
+            "reading",
             "More",
             "reading times",
             on_use(__package__, "reading_command:command"),
             after="embed",
             takes=("language-model",),
         )
-    },
-    names=all_on_use("rnnlm.tools", "reading"),
+    ],
+    names=names_of(__package__),
 )

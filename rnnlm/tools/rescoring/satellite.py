@@ -1,16 +1,17 @@
 """What rescoring adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, names_of, on_use
 
 SATELLITE = Satellite(
     "tools/rescoring",
-    commands={
-        "rescore": Command(
+    commands=lambda: [
+        Command(
+            "rescore",
             "More",
             "n-best lists",
             on_use(__package__, "rescore_command:command"),
             takes=("language-model",),
         )
-    },
-    names=all_on_use("rnnlm.tools", "rescoring"),
+    ],
+    names=names_of(__package__),
 )

@@ -83,12 +83,12 @@ class _Answer(msgspec.Struct):
     choices: list[_Choice]
 
 
-def server_scorer(address: str) -> Scorer:
+def server_scorer(address: str, takes: str = "", path: str | Path | None = None) -> Scorer:
     """Return the access to a server: to the scores of the tokens of texts, and to the likeliest
     next tokens.
 
     address: that of its API, such as http://localhost:8000/v1; with #NAME at its end to name the
-    model, if it serves several.
+    model, if it serves several. takes, path: of functions alone.
     """
     base, _, model = address.partition("#")
     base = base.rstrip("/")

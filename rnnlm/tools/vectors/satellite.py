@@ -1,22 +1,27 @@
 """What vectors of words and lines add to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, on_use
+from rnnlm.satellites import Command, Satellite, all_on_use, methods_of, names_of, on_use
 
 SATELLITE = Satellite(
     "tools/vectors",
-    commands={
-        "vectors": Command(
-            "More", "word vectors", on_use(__package__, "vectors_command:command"), after="report"
+    commands=lambda: [
+        Command(
+            "vectors",
+            "More",
+            "word vectors",
+            on_use(__package__, "vectors_command:command"),
+            after="report",
         ),
-        "embed": Command(
+        Command(
+            "embed",
             "More",
             "line vectors",
             on_use(__package__, "embed_command:command"),
             after="vectors",
             takes=("language-model",),
         ),
-    },
+    ],
     exports=all_on_use(__package__, "vectors_command:VECTORS"),
-    methods=all_on_use(__package__, "methods:VectorMethods"),
-    names=all_on_use("rnnlm.tools", "vectors"),
+    methods=methods_of(__package__, "methods:VectorMethods"),
+    names=names_of(__package__),
 )

@@ -11,7 +11,9 @@ def _metrics():
 
 SATELLITE = Satellite(
     "rnnlm-example",
-    commands={"longest": Command("More", "longest line", on_use(__package__, "command:command"))},
+    commands=lambda: [
+        Command("longest", "More", "longest line", on_use(__package__, "command:command"))
+    ],
     kinds=on_use(__package__, "flat:KINDS"),
     metrics=_metrics,
 )
