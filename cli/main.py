@@ -51,7 +51,6 @@ CORE_COMMANDS: dict[str, dict[str, str]] = {
         "list": "models, recipes, corpora",
         "prepare": "encode text",
         "count": "n-grams",
-        "prune": "n-gram models",
         "report": "training curves",
     },
 }
@@ -69,7 +68,12 @@ ANYWHERE = frozenset({"--debug", *FLAGS})  # flags
 def groups() -> dict[str, dict[str, str]]:
     """Return the commands of each group, those of satellites among them, with their short help."""
     found = {title: dict(commands) for title, commands in CORE_COMMANDS.items()}
-    for name, command in _of_satellites().items():
+    waiting = _of_satellites()
+    while waiting:
+        # A command waits for the one that it comes after.
+        ready = (name for name, command in waiting.items() if command.after not in waiting)
+        name = next(ready, next(iter(waiting)))
+        command = waiting.pop(name)
         group = list(found[command.group].items())
         names = [other for other, _ in group]
         place = names.index(command.after) + 1 if command.after in names else len(names)

@@ -57,6 +57,6 @@ from .tools.rescoring.settings import TextMapping as TextMapping
 from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
-from .training.derived.ngram_models import import_arpa as import_arpa
+from .training.imported import import_arpa as import_arpa
 from .training.run_report import report as report
 from .version import __version__ as __version__

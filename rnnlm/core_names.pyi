@@ -33,6 +33,6 @@ from .text.lines import TextSettings as TextSettings
 from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
-from .training.derived.ngram_models import import_arpa as import_arpa
+from .training.imported import import_arpa as import_arpa
 from .training.run_report import report as report
 from .version import __version__ as __version__

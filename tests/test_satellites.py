@@ -37,7 +37,6 @@ COMMANDS = (
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
-    "prune -m ngram --threshold 1e-4 -o pruned",
     "report lstm -o report.html",
     "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
@@ -45,6 +44,7 @@ COMMANDS = (
 # A line for each use of a satellite that may be gone, and the one that has it.
 USES = {
     "mix lstm ngram": ("rnnlm mix", "tools/mixtures"),
+    "prune -m ngram -o pruned": ("rnnlm prune", "tools/pruning"),
     "serve": ("rnnlm serve", "tools/serving"),
     "tag a": ("rnnlm tag", "tasks/labelling"),
     "train text.txt --task seq2seq": ("the task seq2seq", "tasks/seq2seq"),

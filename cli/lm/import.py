@@ -106,7 +106,7 @@ def command(
 def _read_arpa(
     file: Path, output: Path, overwrite: bool, settings: TokenizerSettings, **details: Any
 ) -> str:
-    from rnnlm.training.derived.ngram_models import import_arpa
+    from rnnlm.training.imported import import_arpa
 
     report = terminal.Progress(about=output)
     model = import_arpa(file, output, overwrite, settings=settings, report=report, **details)

@@ -1,1 +1,1 @@
-"""Training runs: request, plan, run, resumption, grids; and models derived from others."""
+"""Training runs: request, plan, run, resumption; and imported models."""

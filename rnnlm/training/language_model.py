@@ -62,9 +62,7 @@ class LanguageModelling(BaseTask):
     name = "language-model"
     singular = "a language model"
     own_command = "score"
-    commands = BaseTask.commands | {
-        "score", "generate", "next", "export", "mix", "tune", "prune"
-    }  # fmt: skip
+    commands = BaseTask.commands | {"score", "generate", "next", "export"}
     usage = (
         'rnnlm score -m {name} "a sentence"',
         "rnnlm eval -m {name} TEXT",

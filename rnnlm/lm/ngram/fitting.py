@@ -52,7 +52,7 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
         raise UsageError(
             "quantize cannot be combined with a memory limit",
             "backoff weights are computed again with all n-grams in memory",
-            "train without it, then use rnnlm prune --quantize 8",
+            "train without it, and quantise the model afterwards",
         )
     kind = ESTIMATORS[settings.smoothing]
     if kind.needs_heldout(settings) and not has_valid:

@@ -11,7 +11,7 @@ SATELLITE = Satellite(
             "More",
             "look inside",
             on_use(__package__, "inspect_command:command"),
-            after="tune",
+            after="embed",
             takes=("language-model",),
         )
     ],

@@ -34,7 +34,7 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.tools.mixtures import mixing
 from rnnlm.tools.mixtures.mixture import shared_tokenizer
-from rnnlm.training.derived.ngram_models import save_ngrams
+from rnnlm.training.imported import save_ngrams
 
 ARPA = ".arpa"
 

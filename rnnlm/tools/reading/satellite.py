@@ -10,7 +10,7 @@ SATELLITE = Satellite(
             "More",
             "reading times",
             on_use(__package__, "reading_command:command"),
-            after="embed",
+            after="inspect",
             takes=("language-model",),
         )
     ],

@@ -29,7 +29,7 @@ from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.tools.torch_import import PICKLED
 from rnnlm.tools.torch_import.reading import Stub, Tensor, TorchFile, naming, read_torch
 from rnnlm.training import card
-from rnnlm.training.derived.ngram_models import note_unreachable
+from rnnlm.training.imported import note_unreachable
 
 ENDS = ("<eos>", BOUNDARY)  # of a line
 ITS_WORDS = "name the words that the network was trained with, one a line"  # the hint

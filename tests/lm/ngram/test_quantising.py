@@ -25,8 +25,8 @@ from rnnlm.storage.model_folder import read_manifest
 from rnnlm.text.encoding import TrainingData
 from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.tools.mixtures.static import mix_static
-from rnnlm.training.derived.ngram_models import import_arpa
-from rnnlm.training.derived.pruning import PruningLimits, prune
+from rnnlm.tools.pruning.pruning import PruningLimits, prune
+from rnnlm.training.imported import import_arpa
 from support.saved_models import edit_config
 from support.tiny_models import Lines, english_lines, fit, save, small_settings
 

@@ -14,7 +14,7 @@ from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.derived.ngram_models import import_arpa
+from rnnlm.training.imported import import_arpa
 from support import tiny_models
 from support.arpa_files import GOLDEN, SMALL, word_scores
 from support.tiny_models import LINES, fit

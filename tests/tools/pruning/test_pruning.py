@@ -8,7 +8,7 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
-from rnnlm.training.derived.pruning import PruningLimits, prune
+from rnnlm.tools.pruning.pruning import PruningLimits, prune
 from support.tiny_models import english_lines, fit, small_settings
 
 LINES = english_lines(200)

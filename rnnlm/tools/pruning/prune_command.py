@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import NUMBER
-from rnnlm.lm.ngram.settings import NgramSettings
-
-from .. import terminal
-from ..declaring import Command, Number, WholeNumber, options_of, section
-from ..options import (
+from rnnlm.cli import terminal
+from rnnlm.cli.declaring import Command, Number, WholeNumber, options_of, section
+from rnnlm.cli.options import (
     chosen_model,
     corpus_of,
     json_option,
@@ -20,10 +18,11 @@ from ..options import (
     output_option,
     overwrite_option,
 )
-from ..text_options import column_options, text_flags
+from rnnlm.cli.text_options import column_options, text_flags
+from rnnlm.lm.ngram.settings import NgramSettings
 
 if TYPE_CHECKING:
-    from rnnlm.training.derived.pruning import ModelSize
+    from rnnlm.tools.pruning.pruning import ModelSize
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -89,7 +88,7 @@ def command(
     """
     flags = text_flags(given)
     name = chosen_model(model_name, [{"n-grams"}])
-    from rnnlm.training.derived.pruning import PruningLimits, prune
+    from rnnlm.tools.pruning.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None
     with terminal.Progress(about=output):

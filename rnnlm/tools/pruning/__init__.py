@@ -1,0 +1,1 @@
+"""Pruning: n-gram models made smaller, with sizes and perplexity before and after."""

@@ -1,0 +1,17 @@
+"""What pruning adds to rnnlm."""
+
+from rnnlm.satellites import Command, Satellite, on_use
+
+SATELLITE = Satellite(
+    "tools/pruning",
+    commands=lambda: [
+        Command(
+            "prune",
+            "More",
+            "n-gram models",
+            on_use(__package__, "prune_command:command"),
+            after="count",
+            takes=("language-model",),
+        )
+    ],
+)

@@ -1,1 +1,0 @@
-"""Models made from other models: pruned, imported."""
