@@ -51,7 +51,6 @@ CORE_COMMANDS: dict[str, dict[str, str]] = {
         "list": "models, recipes, corpora",
         "prepare": "encode text",
         "count": "n-grams",
-        "report": "training curves",
     },
 }
 # How often a thread looks for work before it sleeps: for some microseconds.

@@ -6,7 +6,6 @@ from .errors import RnnlmWarning as RnnlmWarning
 from .evaluation.comparison.pairing import Comparison as Comparison
 from .evaluation.comparison.settings import ComparisonSettings as ComparisonSettings
 from .evaluation.evaluate import compare as compare
-from .evaluation.learning_curves import plot_curves as plot_curves
 from .evaluation.metrics import Evaluation as Evaluation
 from .evaluation.perplexity import TextEvaluation as TextEvaluation
 from .evaluation.scorer_checks import check_scorer as check_scorer
@@ -43,6 +42,8 @@ from .tools.pairs.pair import Pair as Pair
 from .tools.pairs.pair import read_pairs as read_pairs
 from .tools.reading.analysis import ReadingAnalysis as ReadingAnalysis
 from .tools.reading.analysis import reading as reading
+from .tools.reports.curve_plots import plot_curves as plot_curves
+from .tools.reports.run_report import report as report
 from .tools.rescoring.features import read_weights as read_weights
 from .tools.rescoring.features import save_weights as save_weights
 from .tools.rescoring.files import read_nbest as read_nbest
@@ -58,5 +59,4 @@ from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
 from .training.imported import import_arpa as import_arpa
-from .training.run_report import report as report
 from .version import __version__ as __version__

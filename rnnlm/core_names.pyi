@@ -7,7 +7,6 @@ from .errors import RnnlmWarning as RnnlmWarning
 from .evaluation.comparison.pairing import Comparison as Comparison
 from .evaluation.comparison.settings import ComparisonSettings as ComparisonSettings
 from .evaluation.evaluate import compare as compare
-from .evaluation.learning_curves import plot_curves as plot_curves
 from .evaluation.metrics import Evaluation as Evaluation
 from .evaluation.perplexity import TextEvaluation as TextEvaluation
 from .evaluation.scorer_checks import check_scorer as check_scorer
@@ -34,5 +33,4 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .training.imported import import_arpa as import_arpa
-from .training.run_report import report as report
 from .version import __version__ as __version__

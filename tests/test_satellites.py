@@ -37,7 +37,6 @@ COMMANDS = (
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
-    "report lstm -o report.html",
     "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip
@@ -45,6 +44,7 @@ COMMANDS = (
 USES = {
     "mix lstm ngram": ("rnnlm mix", "tools/mixtures"),
     "prune -m ngram -o pruned": ("rnnlm prune", "tools/pruning"),
+    "report lstm -o report.html": ("rnnlm report", "tools/reports"),
     "serve": ("rnnlm serve", "tools/serving"),
     "tag a": ("rnnlm tag", "tasks/labelling"),
     "train text.txt --task seq2seq": ("the task seq2seq", "tasks/seq2seq"),

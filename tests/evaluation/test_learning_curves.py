@@ -1,45 +1,16 @@
-"""Learning curves: read from what runs have left, and drawn."""
-
-import json
-from xml.etree import ElementTree
+"""Learning curves, read from what runs have left."""
 
 import pytest
 
-from rnnlm.errors import ModelError, UsageError
-from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, plot_curves
-from support.pictures import faults_of
-
-STARTED = {"event": "started", "model": "lstm", "train_tokens": 1000}
-NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event": "counted"},
-         {"event": "validated", "step": 1, "epoch": 1.0, "ppl_token": 90.5,
-          "seconds": 0.5}]  # fmt: skip
-
-
-def validated(step, ppl, **more):
-    return {
-        "event": "validated", "step": step, "epoch": step / 10, "ppl_token": ppl,
-        "seconds": step / 2, **more,
-    }  # fmt: skip
-
-
-def loss(step, nats, **more):
-    return {
-        "event": "step", "step": step, "epoch": step / 10, "tokens": 95 * step, "seconds": step / 2,
-        "loss_nats": nats, **more,
-    }  # fmt: skip
+from rnnlm.errors import ModelError
+from rnnlm.evaluation.learning_curves import learning_curve
+from support.run_logs import STARTED, logged, loss, validated
 
 
 @pytest.fixture
 def run(tmp_path):
     """Return a function that makes the folder of a run with these events."""
-
-    def make(name, *events):
-        (tmp_path / name).mkdir(parents=True)
-        lines = "".join(f"{json.dumps(event)}\n" for event in events)
-        (tmp_path / name / "metrics.jsonl").write_text(lines, encoding="utf-8")
-        return tmp_path / name
-
-    return make
+    return lambda name, *events: logged(tmp_path / name, *events)
 
 
 def test_curve_pairs_validations_with_tokens_read_but_for_rolled_back_steps(run):
@@ -60,66 +31,7 @@ def test_training_perplexity_is_given_for_exact_losses_only(run):
     assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
 
 
-@pytest.mark.parametrize("by, places", [
-    ("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10]),
-])  # fmt: skip
-def test_counted_models_are_level_lines_on_each_axis(run, by, places):
-    folders = [run("b", STARTED, validated(10, 80.0), validated(20, 60.0)), run("n", *NGRAM)]
-    curves = [learning_curve(folder) for folder in folders]
-    (axes,) = curves_figure(curves, by).axes
-    curve, level = axes.lines
-    assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
-    assert set(level.get_ydata()) == {90.5} and axes.get_yscale() == "log"
-    assert faults_of(axes.figure) == []
-    (legend,) = axes.figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["b", "n (counted)"]
-
-
-@pytest.mark.parametrize("events, kept", [
-    ([(10, 80.0, True), (20, 60.0, True), (30, 70.0, False)], 20),
-    ([(10, 80.0, True), {"event": "rolledback", "to_step": 5}], None),
-    ([(10, 80.0, True), (20, 60.0, True), {"event": "rolledback", "to_step": 15}], 10),
-])  # fmt: skip
-def test_the_step_that_is_kept_is_marked_and_the_run_named(run, events, kept):
-    logged = []
-    for event in events:
-        if isinstance(event, tuple):
-            step, ppl, improved = event
-            event = validated(step, ppl) | {"improved": improved}
-        logged.append(event)
-    curve = learning_curve(run("$run", STARTED, *logged, validated(40, 90.0)))
-    assert curve.kept_step == kept
-    (axes,) = curves_figure([curve]).axes
-    assert axes.get_title(loc="left").startswith("$run") or axes.get_title().startswith("$run")
-    rings = [ring.get_offsets().tolist() for ring in axes.collections]
-    assert rings == ([] if kept is None else [[[kept, {10: 80.0, 20: 60.0}[kept]]]])
-    assert faults_of(axes.figure) == []
-
-
-def test_a_grid_is_named_and_one_run_has_its_training_text(run):
-    folder = run("lone", STARTED, loss(1, 3.0, is_exact=True), loss(2, 2.0, is_exact=True),
-                 validated(5, 9.0))  # fmt: skip
-    assert len(plot_curves([folder]).axes[0].lines) == 2
-    assert len(plot_curves([folder], training=False).axes[0].lines) == 1
-    folders = [run(f"cells/rate={rate}", STARTED, validated(5, 9.0)) for rate in (1, 2)]
-    folders[0].parent.joinpath("grid.tsv").write_text("run\tfolder\n1\trate=1\n2\trate=2\n")
-    (axes,) = plot_curves([folders[0].parent]).axes
-    assert axes.get_title() == "cells. The lower, the better" and len(axes.lines) == 2
-    (axes,) = plot_curves([folder, *folders]).axes
-    assert axes.get_title() == "The lower, the better"
-
-
-def test_the_same_runs_give_the_same_svg(run, tmp_path):
-    validations = [validated(step, 100 / step) for step in range(1, 30)]
-    folder = run("$a<b>", STARTED, *validations, loss(1, 3.0, is_exact=True))
-    for name in ("one.svg", "two.svg"):
-        plot_curves([folder], tmp_path / name, by="epochs", training=True)
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    assert "$a<b>" in "".join(ElementTree.parse(tmp_path / "one.svg").getroot().itertext())
-
-
-def test_what_cannot_be_drawn_is_named(run, tmp_path):
-    empty = run("empty", STARTED)
+def test_what_is_no_log_of_a_run_is_named(run, tmp_path):
     with pytest.raises(ModelError, match="elsewhere"):
         learning_curve(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="has no learning curve"):
@@ -127,15 +39,9 @@ def test_what_cannot_be_drawn_is_named(run, tmp_path):
     for number, event in enumerate([{"event": "rolledback"}, validated(1, 9.0) | {"epoch": 1e400}]):
         with pytest.raises(ModelError, match=r"the metrics.jsonl in .* is damaged"):
             learning_curve(run(f"damaged{number}", STARTED, validated(1, 9.0), event))
-    with pytest.raises(UsageError, match="nothing to draw"):
-        plot_curves([empty], tmp_path / "x.svg")
-    with pytest.raises(UsageError, match="plot suffix"):
-        plot_curves([empty], tmp_path / "x.jpg")
-    with pytest.raises(UsageError, match="did you mean 'steps'"):
-        curves_figure([learning_curve(empty)], "step")
 
 
-def test_label_model_curve_shows_its_selection_metric(run):
+def test_label_model_curve_has_its_selection_metric(run):
     figures = [
         {"event": "validated", "step": step, "epoch": 1.0, "seconds": 1.0, "f1": f1, "best_f1": f1}
         for step, f1 in ((5, 0.5), (9, 0.75))
@@ -144,11 +50,3 @@ def test_label_model_curve_shows_its_selection_metric(run):
     assert [(point.value, point.ppl_token) for point in curve.points] == [(0.5, None), (0.75, None)]
     assert curve.training == ()
     assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
-    [axes] = curves_figure([curve]).axes
-    assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"
-    shares = [figure | {"is_share": True} for figure in figures]
-    [axes] = curves_figure([learning_curve(run("shares", STARTED, *shares))]).axes
-    assert axes.get_ylabel() == "validation f1 (%)"
-    assert list(axes.lines[0].get_ydata()) == [50, 75]
-    with pytest.raises(UsageError, match="no common axis"):
-        curves_figure([curve, learning_curve(run("b", STARTED, validated(10, 80.0)))])

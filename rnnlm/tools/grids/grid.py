@@ -24,7 +24,7 @@ from rnnlm.errors import (
     notice,
 )
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
+from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric, stored_evaluations
 from rnnlm.events import Event, Finished, never
 from rnnlm.lm.base import loading, stored_model
@@ -45,6 +45,7 @@ from rnnlm.tools.grids.grid_request import (
     naming,
     usual_folder,
 )
+from rnnlm.tools.reports.curve_plots import GRID_TABLE, curves_figure
 from rnnlm.training.line_texts import SharedTexts
 from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.resolution import request_of

@@ -6,12 +6,13 @@ import warnings
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
-from rnnlm.evaluation.learning_curves import learning_curve, plot_curves
+from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import Fitted, Validated
 from rnnlm.runs import train
 from rnnlm.tools.grids import grid as grids
 from rnnlm.tools.grids.grid import RunResult, notice_unknown_words, train_grid
 from rnnlm.tools.grids.grid_request import GridRequest
+from rnnlm.tools.reports.curve_plots import plot_curves
 from rnnlm.training.request import TrainingRequest
 from support.small_runs import SMALL, assert_equal, numbers
 

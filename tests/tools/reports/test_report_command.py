@@ -3,7 +3,7 @@
 import csv
 import shutil
 
-from rnnlm.training import run_report
+from rnnlm.tools.reports import run_report
 
 
 def test_a_run_becomes_a_page(rnnlm, models, here):

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import terminal
-from ..declaring import Command
-from ..options import json_option, output_option, overwrite_option, own_file, refuse_if
+from rnnlm.cli import terminal
+from rnnlm.cli.declaring import Command
+from rnnlm.cli.options import json_option, output_option, overwrite_option, own_file, refuse_if
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.learning_curves import By, LearningCurve
+    from rnnlm.evaluation.learning_curves import LearningCurve
+    from rnnlm.tools.reports.curve_plots import By
 
 _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
@@ -55,10 +56,10 @@ def command(
 
     # The suffix says which of the two is wanted.
     from rnnlm.evaluation import plotting
-    from rnnlm.training.run_report import report
+    from rnnlm.tools.reports.run_report import report
 
     if output.suffix.lower() in plotting.SUFFIXES:
-        from rnnlm.evaluation.learning_curves import curves_figure, curves_of
+        from rnnlm.tools.reports.curve_plots import curves_figure, curves_of
 
         plotting.check_path(output)
         own_file(output, overwrite)
@@ -74,7 +75,7 @@ def command(
 
 def _print_points(runs: tuple[str, ...], as_json: bool) -> None:
     """Print the points of the learning curves, as a table or as JSON."""
-    from rnnlm.evaluation.learning_curves import curves_of
+    from rnnlm.tools.reports.curve_plots import curves_of
 
     curves: list[LearningCurve] = curves_of(runs)
     if as_json:

@@ -16,20 +16,14 @@ from rnnlm.choices import stored_given, taken_choices
 from rnnlm.config import DEFAULT, as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError, visible
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.learning_curves import (
-    By,
-    LearningCurve,
-    curves_figure,
-    folder_of,
-    learning_curve,
-    runs_of,
-)
+from rnnlm.evaluation.learning_curves import LearningCurve, folder_of, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
 from rnnlm.storage.run_files import METRICS, read_events
+from rnnlm.tools.reports.curve_plots import By, curves_figure, runs_of
 from rnnlm.training import card
 from rnnlm.version import __version__
 
@@ -388,7 +382,7 @@ def _filled(**values: object) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rnnlm.training"),
+        loader=jinja2.PackageLoader(__package__),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

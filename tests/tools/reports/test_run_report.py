@@ -16,8 +16,8 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.storage.run_files import read_events
-from rnnlm.training import run_report
-from rnnlm.training.run_report import RunHistory, render, report, thinned
+from rnnlm.tools.reports import run_report
+from rnnlm.tools.reports.run_report import RunHistory, render, report, thinned
 from support.pictures import faults_of
 from support.small_runs import SMALL
 from support.tiny_models import LINES, fit, save
