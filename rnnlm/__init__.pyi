@@ -8,7 +8,6 @@ from .evaluation.comparison.settings import ComparisonSettings as ComparisonSett
 from .evaluation.evaluate import compare as compare
 from .evaluation.metrics import Evaluation as Evaluation
 from .evaluation.perplexity import TextEvaluation as TextEvaluation
-from .evaluation.scorer_checks import check_scorer as check_scorer
 from .events import Chosen as Chosen
 from .events import Event as Event
 from .events import Finished as Finished
@@ -55,6 +54,7 @@ from .tools.rescoring.rescorer import tune_weights as tune_weights
 from .tools.rescoring.settings import ListSettings as ListSettings
 from .tools.rescoring.settings import RescoreSettings as RescoreSettings
 from .tools.rescoring.settings import TextMapping as TextMapping
+from .tools.scorers.scorer_checks import check_scorer as check_scorer
 from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors

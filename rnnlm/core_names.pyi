@@ -9,7 +9,6 @@ from .evaluation.comparison.settings import ComparisonSettings as ComparisonSett
 from .evaluation.evaluate import compare as compare
 from .evaluation.metrics import Evaluation as Evaluation
 from .evaluation.perplexity import TextEvaluation as TextEvaluation
-from .evaluation.scorer_checks import check_scorer as check_scorer
 from .events import Chosen as Chosen
 from .events import Event as Event
 from .events import Finished as Finished

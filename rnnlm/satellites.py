@@ -178,8 +178,11 @@ class Satellite:
             adapt itself.
         companions: By the name of a check of `rnnlm doctor`: functions(folder) that check the
             satellite's own files beside a model there, and return their names.
-        scorers: By a pattern of names: functions(name, takes, path) that open what `rnnlm doctor`
-            checks besides models, a :class:`rnnlm.evaluation.scorer_checks.Scorer`.
+        checks: Functions(model, seed, prefix) that yield further checks of a language model by
+            `rnnlm doctor`, with `prefix` before their names.
+        scorers: By a pattern of names: functions(name, **options) that open what `rnnlm doctor`
+            checks besides models; the result has a method `checks`. options: those that satellites
+            add to the command.
         metrics: Metrics of language models: :class:`rnnlm.evaluation.perplexity.TextMetric`.
         methods: Methods of `rnnlm.Model`: :class:`Method`, as :func:`methods_of` returns them.
         names: Names of `rnnlm`, as :func:`names_of` returns them.
@@ -199,6 +202,7 @@ class Satellite:
     libraries: Entries = tuple
     adaptations: Entries = tuple
     companions: Entries = tuple
+    checks: Entries = tuple
     scorers: Entries = tuple
     metrics: Entries = tuple
     methods: Entries = tuple

@@ -51,8 +51,7 @@ NEEDS_SATELLITE = re.compile(
 )
 LONG = {
     # pictures
-    "test_heat_maps.py", "test_learning_curves.py", "test_plots.py", "test_plotting.py",
-    "test_report.py", "test_run_report.py",
+    "test_heat_maps.py", "test_plots.py", "test_plotting.py",
     # whole runs, and what is meant for a GPU
     "test_clocks.py", "test_learning_curve.py", "test_lookback.py", "test_prepared_texts.py",
     "test_rollbacks.py", "test_sizing.py", "test_state.py", "test_gpu.py",

@@ -7,7 +7,14 @@ import click
 
 from .. import terminal
 from ..declaring import Command
-from ..options import chosen_model, device_option, json_option, model_option, options_added_to
+from ..options import (
+    chosen_model,
+    device_option,
+    json_option,
+    model_option,
+    options_added_to,
+    refuse_given,
+)
 
 
 @click.command(cls=Command)
@@ -36,18 +43,22 @@ def command(
     """
     from rnnlm import registry
     from rnnlm.errors import notice
-    from rnnlm.evaluation.scorer_checks import check_scorer
+    from rnnlm.evaluation.soundness import check_model
 
     if foreign_installation():
         notice(
             "another project called rnnlm is installed, too, and has the same command and import "
             "name; run pip uninstall rnnlm rnnlm-cli, then install this one again"
         )
-    # Names of functions and addresses are not those of models.
+    # Satellites open what is no model by its name, such as an address.
     name = model or model_name or ""
-    if (model and model_name) or not registry.scorer_of(name):
+    open_scorer = None if model and model_name else registry.scorer_of(name)
+    if open_scorer:
+        checks = list(open_scorer(name, **given).checks())
+    else:
+        refuse_given([*given], "this is not for models")
         name = chosen_model(model_name, argument=model)
-    checks = check_scorer(name, device=device, **given)
+        checks = list(check_model(name, device=device))
     is_well = all(check.result != "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": checks})

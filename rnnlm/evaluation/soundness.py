@@ -51,6 +51,21 @@ class Check:
     detail: str
 
 
+def check_model(name: str, *, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
+    """Check a model as `rnnlm doctor` does: of a model that adapts, the one that it adapts, too."""
+    base, kind = loading.without_adaptation(name)
+    yield from audit(base, seed=seed, device=device)
+    if kind:
+        yield from checks_of_scores(loading.language_model_of(name, device), seed, f"+{kind}")
+
+
+def checks_of_scores(model: LanguageModel, seed: int, prefix: str = "") -> Iterator[Check]:
+    """Yield the checks of the scores of a language model, which satellites have. prefix: before
+    their names."""
+    for checks in satellites.entries("checks"):
+        yield from checks.load()(model, seed, prefix)
+
+
 def audit(
     name: LanguageModel | str | Path,
     *,

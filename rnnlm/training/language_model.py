@@ -251,14 +251,13 @@ class LanguageModelling(BaseTask):
         return self.evaluate(model, data, replace(options or TextOptions(), progress=progress))
 
     def checks(self, model: LanguageModel, sample: int | None, seed: int) -> "Iterator[Check]":
-        from rnnlm.evaluation import scorer_checks
-        from rnnlm.evaluation.soundness import probabilities_sum_to_one
+        from rnnlm.evaluation.soundness import checks_of_scores, probabilities_sum_to_one
 
         checks = list(probabilities_sum_to_one(model, sample, seed))
         yield from checks
         # Damaged tables end the checks before the sums.
         if checks[-1].name == "sums":
-            yield from scorer_checks.checks_of(scorer_checks.of_model(model), seed)
+            yield from checks_of_scores(model, seed)
 
 
 def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":

@@ -7,13 +7,14 @@ import pytest
 
 from rnnlm import registry
 from rnnlm.errors import UsageError
-from rnnlm.evaluation import scorer_checks, soundness
+from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.tools.mixtures import adapted_model
 from rnnlm.tools.mixtures.adapted_model import TunedSettings
+from rnnlm.tools.scorers import scorer_checks
 from support.tiny_models import LINES, fit, small_settings
 
 

@@ -9,7 +9,6 @@ import torch
 
 from rnnlm import arrays
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.scorer_checks import checks_of, of_model
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.tasks.seq2seq.model import ConditionalModel
@@ -20,6 +19,7 @@ from rnnlm.tools.mixtures.dynamic_evaluation import DynamicEvaluation, gather_st
 from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.tools.mixtures.neural_cache import NeuralCache
 from rnnlm.tools.mixtures.unigram_cache import UnigramCache
+from rnnlm.tools.scorers.scorer_checks import checks_of, of_model
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save

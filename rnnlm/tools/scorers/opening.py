@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.evaluation.scorer_checks import (
+from rnnlm.tools.scorers.scorer_checks import (
     Scorer,
     Text,
     TokenScores,

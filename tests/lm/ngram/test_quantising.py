@@ -11,7 +11,6 @@ import rnnlm
 from rnnlm import Corpus, corpora, registry
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.evaluation.scorer_checks import of_model
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.ngram import tables
@@ -26,6 +25,7 @@ from rnnlm.text.encoding import TrainingData
 from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.tools.mixtures.static import mix_static
 from rnnlm.tools.pruning.pruning import PruningLimits, prune
+from rnnlm.tools.scorers.scorer_checks import of_model
 from rnnlm.training.imported import import_arpa
 from support.saved_models import edit_config
 from support.tiny_models import Lines, english_lines, fit, save, small_settings

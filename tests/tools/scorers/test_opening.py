@@ -10,8 +10,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.evaluation.scorer_checks import CHECKS
 from rnnlm.tools.scorers import opening
+from rnnlm.tools.scorers.scorer_checks import CHECKS
 
 WORDS = ("the", "a", "dog", "cat", "saw", "sat", "on", "mat")
 FUNCTIONS = """

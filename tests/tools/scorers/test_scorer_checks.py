@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.evaluation import scorer_checks
-from rnnlm.evaluation.scorer_checks import CHECKS, checks_of, of_model
 from rnnlm.tools.mixtures.adaptation import adapt
+from rnnlm.tools.scorers import scorer_checks
+from rnnlm.tools.scorers.scorer_checks import CHECKS, checks_of, of_model
 from support.tiny_models import LINES, fit, make_tokenizer
 
 TOKENIZER = make_tokenizer()

@@ -22,9 +22,8 @@ import numpy as np
 from rnnlm import corpora, registry
 from rnnlm.arrays import as_numpy
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, keyword
-from rnnlm.evaluation.soundness import Check, Verdict, audit
+from rnnlm.evaluation.soundness import Check, Verdict, check_model
 from rnnlm.interface import PADDING, Device, LanguageModel, ModelHandle, core_of
-from rnnlm.lm.base import loading
 
 Text = tuple[Hashable, ...]  # token ids, or words
 Finding = tuple[Verdict, str]
@@ -91,6 +90,10 @@ class Scorer:
         """Return what `after` returns, by token."""
         found = self.after(text) if self.after else {}
         return found if isinstance(found, Mapping) else dict(enumerate(found.tolist()))
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the checks of `rnnlm doctor`."""
+        return checks_of(self)
 
 
 # ---- The access to models and functions. Satellites open other scorers by name.
@@ -224,13 +227,9 @@ def check_scorer(
     if path is not None:
         raise UsageError(keyword("path") + " is for functions that are named MODULE:FUNCTION")
 
-    # Files of a model are checked, too; if it adapts, those of the model that it adapts.
+    # Files of a model are checked, too.
     if name:
-        base, kind = loading.without_adaptation(name)
-        checks = list(audit(base, seed=seed, device=device))
-        if kind:
-            checks += checks_of(of_model(loading.language_model_of(name, device)), seed, f"+{kind}")
-        return checks
+        return list(check_model(name, seed=seed, device=device))
     if not isinstance(scorer, Scorer):
         is_function = callable(scorer) and not hasattr(scorer, "initial_state")
         asked = cast(Any, scorer)
@@ -491,6 +490,11 @@ CHECKS: dict[str, Callable[[Trial], Finding]] = {
     "prefixes": prefixes,
     "bits per byte": bits_per_byte,
 }
+
+
+def checks_of_model(model: LanguageModel, seed: int, prefix: str) -> Iterator[Check]:
+    """Yield the checks of a language model. prefix: before their names."""
+    return checks_of(of_model(model), seed, prefix)
 
 
 def checks_of(scorer: Scorer, seed: int = 0, prefix: str = "") -> Iterator[Check]:
