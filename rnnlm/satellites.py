@@ -142,15 +142,15 @@ class Import:
 
     Attributes:
         name: What it takes, for messages: "a PyTorch file".
-        begins: Pattern of the first bytes of such files.
+        kinds: Kinds of such files, as :func:`rnnlm.storage.files.file_types.binary_of` names them.
         read: Function(file, output, overwrite, settings of the tokenizer, **details) that makes a
             model, and returns a description of it.
-        options: Decorator with further options.
+        options: Decorator with further options, and with a paragraph for the help.
         details: Parameters of these options, which need such a file.
     """
 
     name: str
-    begins: bytes
+    kinds: tuple[str, ...]
     read: Callable[..., str]
     options: Decorator = lambda command: command
     details: tuple[str, ...] = ()

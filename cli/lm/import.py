@@ -1,7 +1,6 @@
 """`rnnlm import`: a model of another program."""
 
 import contextlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import click
 
 from rnnlm import satellites
 from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.storage.files.reading import binary_at
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 from .. import terminal
@@ -16,7 +16,6 @@ from ..declaring import Command, options_of, stacked
 from ..options import PATH, output_option, overwrite_option, refuse_if
 
 OTHERS = satellites.entries("imports")
-START_BYTES = 1 << 9  # of a file, by which it is recognised
 OF_ARPA = ("tokenizer_from", "allow_positive", "renormalise", "quantize")
 
 
@@ -24,9 +23,9 @@ def _form_of(file: Path) -> satellites.Import | None:
     """Return the form of a file by its first bytes; None for ARPA files, and for files that cannot
     be read, whose error comes from their reader."""
     if file.is_file():
-        with contextlib.suppress(OSError), open(file, "rb") as stream:
-            start = stream.read(START_BYTES)
-            return next((form for form in OTHERS if re.match(form.begins, start)), None)
+        with contextlib.suppress(OSError):
+            kind = binary_at(file)
+            return next((form for form in OTHERS if kind in form.kinds), None)
     return None
 
 
@@ -65,20 +64,15 @@ def command(
     overwrite: bool,
     **given: Any,
 ) -> None:
-    """Import an n-gram model from an ARPA file, as KenLM and SRILM write it, or a network from a
-    PyTorch file.
+    """Import an n-gram model from an ARPA file, as KenLM and SRILM write it.
 
     \b
     rnnlm import my.arpa.gz -o my-model
-    rnnlm import model.pt --vocab vocab.txt -o my-lstm
     rnnlm eval -m my-model TEXT
 
     An ARPA file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. The model keeps its
     probabilities. They need not sum to one; if they do not, results are marked. --renormalise makes
     them sum to one.
-
-    Networks are those of PyTorch's word_language_model, colorlessgreenRNNs, neural-complexity and
-    awd-lstm-lm: whole models, or their state_dict. No code of the file runs.
     """
     form = _form_of(file)
     flags = {option.name: option.opts[0] for option in command.params}

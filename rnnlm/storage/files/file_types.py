@@ -185,12 +185,12 @@ _AS_UTF8 = "save its texts as UTF-8"
 _NAME_TEXT = "name a text"
 # Where a text may begin like that, more than the mark of the format is asked for.
 _BINARIES = {
+    rb"PK\x03\x04(?=.*?/data\.pkl)": ("a PyTorch file", _NAME_TEXT),
     # Documents are zip archives, too: the names of their parts, near the beginning, identify them.
     rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
     rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet or another document", _AS_CSV),
     rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("an office document", _AS_TEXT),
     rb"PK\x03\x04(?=.*?epub\+zip)": ("an e-book", _AS_TEXT),
-    rb"PK\x03\x04(?=.*?/data\.pkl)": ("a PyTorch file", _NAME_TEXT),
     rb"PK(?:\x03\x04|\x05\x06|\x07\x08)": ("a zip archive", _UNPACK),
     rb"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
     rb"Rar!\x1a\x07": ("a rar archive", _UNPACK),

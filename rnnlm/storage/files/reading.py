@@ -104,6 +104,13 @@ def opened(
         raise error(what, f"it is damaged: {failure}") from None
 
 
+def binary_at(path: Path) -> str:
+    """Return the kind of a file, as :func:`binary_of` names it; "" for a text."""
+    with open(path, "rb") as stream:
+        kind, _ = binary_of(stream.read(START_BYTES)) or ("", "")
+    return kind
+
+
 def _check_start(
     source: str, start: bytes, error: type[RnnlmError], wanted: str, errors: str | None
 ) -> None:

@@ -6,6 +6,7 @@ followed: no other user can make us write into a file of theirs, or of someone e
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -223,6 +224,19 @@ def sha256(path: Path) -> str | None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
+
+
+def entry_of(path: Path, role: str) -> FileEntry:
+    """Return the entry of a file of another program, which is hashed once until it changes."""
+    status = path.stat()
+    content_hash = _known_sha256(path, status.st_size, status.st_mtime_ns)
+    return FileEntry(role, status.st_size, content_hash)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_sha256(path: Path, size: int, changed: int) -> str:
+    """Return the hash of a file of that size, changed at that time."""
+    return sha256(path) or ""
 
 
 # ---- Files of facts: a JSON object whose last field is the hash of all the others.

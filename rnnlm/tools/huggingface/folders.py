@@ -6,7 +6,6 @@ alone.
 """
 
 import contextlib
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from rnnlm.interface import Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.reading import decode_json, read_json, read_small
-from rnnlm.storage.files.writing import FileEntry, sha256
+from rnnlm.storage.files.writing import entry_of
 from rnnlm.storage.manifest import CONFIG, Manifest
 from rnnlm.storage.model_folder import naming_folder
 from rnnlm.tools.huggingface import hub
@@ -93,10 +92,8 @@ class TransformersFolders:
         # Code may be anywhere in the folder; it is run where the user trusts it.
         code = sorted(filter(Path.is_file, folder.rglob("*.py"))) if config.get("auto_map") else []
         for path in [*described, *code, *sorted(folder.glob(hub.WEIGHTS))]:
-            name, stat = path.relative_to(folder).as_posix(), path.stat()
-            digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
-            role = "weights" if path.match(hub.WEIGHTS) else name
-            files[name] = FileEntry(role, stat.st_size, digest)
+            name = path.relative_to(folder).as_posix()
+            files[name] = entry_of(path, "weights" if path.match(hub.WEIGHTS) else name)
         names = _architectures(folder, config) or [str(config.get("model_type"))]
         return Manifest(
             model="transformers",
@@ -124,12 +121,6 @@ class TransformersFolders:
 
 
 FOLDERS = TransformersFolders()
-
-
-@functools.lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Return the hash of a file of that size, changed at that time: it is computed once."""
-    return sha256(path) or ""
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -1,3 +1,3 @@
 """Binary models of KenLM, read by its package `kenlm`."""
 
-BEGINS = b"mmap lm http://kheafield.com/code format version"
+KIND = "a KenLM binary"  # by the first bytes of a file

@@ -16,12 +16,13 @@ from rnnlm.config import about
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
-from rnnlm.storage.files.writing import FileEntry, sha256
+from rnnlm.storage.files.reading import binary_at
+from rnnlm.storage.files.writing import entry_of
 from rnnlm.storage.manifest import Manifest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
-from rnnlm.tools.kenlm_binaries import BEGINS
+from rnnlm.tools.kenlm_binaries import KIND
 
 if TYPE_CHECKING:
     from rnnlm.tools.kenlm_binaries.model import KenlmModel
@@ -54,14 +55,12 @@ class KenlmFiles:
     def manifest(self, folder: Path) -> Manifest | None:
         if not _is_binary(folder):
             return None
-        stat = folder.stat()
-        entry = FileEntry("weights", stat.st_size, _sha256(folder, stat.st_size, stat.st_mtime_ns))
         return Manifest(
             model="kenlm",
             family="foreign",
             settings={"model": "kenlm"},
             tokenizer=self.tokenizer(folder).to_settings(),
-            files={str(folder.absolute()): entry},
+            files={str(folder.absolute()): entry_of(folder, "weights")},
             training={"imported_from": "a binary of KenLM", "ngrams": list(_counts(folder))},
         )
 
@@ -84,17 +83,8 @@ class KenlmFiles:
 FILES = KenlmFiles()
 
 
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Return the hash of a file of that size, changed at that time: it is computed once."""
-    return sha256(path) or ""
-
-
 def _is_binary(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with open(path, "rb") as stream:
-        return stream.read(len(BEGINS)) == BEGINS
+    return path.is_file() and binary_at(path) == KIND
 
 
 def _counts(path: Path) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from rnnlm.errors import UsageError
 from rnnlm.satellites import Import, Satellite, named, on_use
-from rnnlm.tools.kenlm_binaries import BEGINS
+from rnnlm.tools.kenlm_binaries import KIND
 
 
 def _refuse(file: Any, *arguments: Any) -> str:
@@ -17,7 +17,7 @@ def _refuse(file: Any, *arguments: Any) -> str:
 
 SATELLITE = Satellite(
     "tools/kenlm_binaries",
-    imports=lambda: [Import("a binary of KenLM", begins=BEGINS, read=_refuse)],
+    imports=lambda: [Import("a binary of KenLM", kinds=(KIND,), read=_refuse)],
     kinds=on_use(__package__, "kinds:KINDS"),
     libraries=named(__package__, {"kenlm": "files:FILES"}),
 )

@@ -1,3 +1,4 @@
 """Recurrent language models from files of PyTorch."""
 
-PICKLED = rb"PK\x03\x04|\x80[\x02-\x05]"  # how they begin: an archive, or a pickle
+# By the first bytes of a file: an archive, or a pickle.
+FILE_KINDS = ("a PyTorch file", "a zip archive", "a Python pickle")

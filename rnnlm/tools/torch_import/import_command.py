@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from rnnlm.cli.declaring import stacked
+from rnnlm.cli.declaring import paragraph, stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Import
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.tools.torch_import import PICKLED
+from rnnlm.tools.torch_import import FILE_KINDS
 
 
 def _read(
@@ -22,9 +22,15 @@ def _read(
 
 TORCH = Import(
     "a PyTorch file",
-    begins=PICKLED,
+    kinds=FILE_KINDS,
     read=_read,
     options=stacked(
+        paragraph(
+            "Or import a network from a PyTorch file, of PyTorch's word_language_model, "
+            "colorlessgreenRNNs, neural-complexity or awd-lstm-lm: the whole model, or its "
+            "state_dict. No code of the file runs.\n\n\b\n"
+            "rnnlm import model.pt --vocab vocab.txt -o my-lstm"
+        ),
         click.option(
             "--vocab",
             type=PATH,

@@ -21,12 +21,12 @@ from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.reading import decode, decode_json, read_small
+from rnnlm.storage.files.reading import binary_at, decode, decode_json, read_small
 from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
-from rnnlm.tools.torch_import import PICKLED
+from rnnlm.tools.torch_import import FILE_KINDS
 from rnnlm.tools.torch_import.reading import Stub, Tensor, TorchFile, naming, read_torch
 from rnnlm.training import card
 from rnnlm.training.imported import note_unreachable
@@ -189,9 +189,7 @@ def read_words(path: Path) -> list[str]:
     """Return the words of a file in the order of their ids: a line for each, or a dictionary as
     these repositories keep it, in JSON, a pickle, or a PyTorch file of a corpus."""
     with naming(path):
-        with open(path, "rb") as stream:
-            is_pickled = re.match(PICKLED, stream.read(4))
-        if is_pickled:
+        if binary_at(path) in FILE_KINDS:
             words = _words_in(read_torch(path).content)
         else:
             text = decode(read_small(path), str(path), 1, None).removeprefix("\ufeff")

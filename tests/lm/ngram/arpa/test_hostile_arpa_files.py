@@ -12,7 +12,7 @@ FILES = {
     "empty": (b"", "a.arpa is not an ARPA file"),
     "a text": (b"the man\n", "a.arpa is not an ARPA file"),
     "UTF-16": (SMALL.encode("utf-16"), "a.arpa is in UTF-16, not in UTF-8"),
-    "a KenLM binary": (b"mmap lm http://kheafield.com/code\n\0", "a.arpa is a KenLM binary"),
+    "a binary of SRILM": (b"SRILM_BINARY_NGRAM_002\n\0", "a.arpa is an SRILM binary"),
     "intermediate ARPA of IRSTLM": (b"iARPA\n\n" + WHOLE, "a.arpa is not an ARPA file"),
     "quantized ARPA of IRSTLM": (b"\nqARPA 2\n" + WHOLE, "a.arpa is not an ARPA file"),
     "a table of IRSTLM": (b"blmtI 2 4 2\n\x01\x02\n", "a.arpa is an IRSTLM binary"),
