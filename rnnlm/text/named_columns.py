@@ -94,14 +94,14 @@ def open_table(
     source: str, kind: str, errors: str | None, requested: Sequence[str | None] = (),
     only_asked: bool = False, has_languages: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
-    on_read: Callable[[int], None] | None = None,
+    on_read: Callable[[int], None] | None = None, line_format: tables.LineFormat | None = None,
 ) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
     kind: one of the kinds of :mod:`rnnlm.storage.files.tables`. requested: the columns that are
     named. only_asked: no others are needed, so that no others are read from a Parquet file.
-    has_languages: the columns may be in an object TRANSLATION. unreadable, on_read: as in
-    :func:`rnnlm.storage.files.tables.rows`.
+    has_languages: the columns may be in an object TRANSLATION. unreadable, on_read, line_format: as
+    in :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in requested if name]
@@ -113,7 +113,9 @@ def open_table(
         def has_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
             return is_header(source, first, others, named)
 
-        rows = tables.rows(source, kind, errors, unreadable, names, has_header, on_read)
+        rows = tables.rows(
+            source, kind, errors, unreadable, names, has_header, on_read, line_format
+        )
 
     # Check them as they come, and take pairs out of their object.
     if unreadable == "raise":

@@ -122,25 +122,6 @@ def tell_unread(source: str, names: Iterable[str], known: Collection[str]) -> No
         )
 
 
-# A word of a pronouncing dictionary such as CMUdict, two blanks, and its sounds; or a comment.
-_PRONOUNCED = re.compile(r";;;.*|\S+ {2,}\S+(?: \S+)*\s*")
-PRONOUNCED = ["word", "sounds"]  # its columns
-_VARIANT = re.compile(r"\(\d+\)$")  # behind a word that has another pronunciation, too
-
-
-def are_pronounced(lines: Sequence[str]) -> bool:
-    """Return whether most of the first lines of a file are of a pronouncing dictionary."""
-    return sum(bool(_PRONOUNCED.fullmatch(line)) for line in lines) > len(lines) / 2
-
-
-def _pronounced_row(line: str) -> str:
-    """Return a line of a pronouncing dictionary as TSV, a comment as an empty line."""
-    if line.startswith(";;;") or not line.strip():
-        return "\n"
-    word, *sounds = line.split()
-    return f"{_VARIANT.sub('', word)}\t{' '.join(sounds)}\n"
-
-
 class _Lines:
     """Lines that can be given back, to be read again."""
 
@@ -283,6 +264,15 @@ class Row(NamedTuple):
         return TOO_LONG if self.is_too_long else self.reason
 
 
+class LineFormat(NamedTuple):
+    """A format whose lines can be read as TSV: its columns, whether the first line of a file is in
+    it, and a line of it as one of TSV."""
+
+    columns: list[str]
+    fits: Callable[[Sequence[str]], bool]
+    as_tsv: Callable[[str], str]
+
+
 def kind_of(source: str) -> str | None:
     """Return the kind of table that the name of `source` says, below any suffix of compression;
     None: none."""
@@ -314,7 +304,7 @@ def rows(
     source: str, kind: str | None = None, errors: str | None = None,
     unreadable: Literal["raise", "report"] = "raise",
     columns: Sequence[str] = (), has_header: IsHeader | None = None,
-    on_read: Callable[[int], None] | None = None,
+    on_read: Callable[[int], None] | None = None, line_format: LineFormat | None = None,
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
@@ -324,7 +314,8 @@ def rows(
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
     has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is
     a header; None: it is. Without one, columns are called "1", "2" and so on. on_read: called with
-    how many bytes have been read from the file; of Parquet, the share of the rows.
+    how many bytes have been read from the file; of Parquet, the share of the rows. line_format: of
+    a file of TSV whose name does not say so, where its first line fits.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -339,9 +330,10 @@ def rows(
         elif kind == TSV:
             start = list(itertools.islice(lines, 1))
             lines = itertools.chain(start, lines)
-            if kind_of(source) is None and are_pronounced([line.strip("\r\n") for line in start]):
-                table = tsv_rows(map(_pronounced_row, lines), len(PRONOUNCED))
-                yield from _named(source, itertools.chain([(0, PRONOUNCED)], table), None)
+            form = None if kind_of(source) else line_format
+            if form and form.fits([line.strip("\r\n") for line in start]):
+                table = tsv_rows(map(form.as_tsv, lines), len(form.columns))
+                yield from _named(source, itertools.chain([(0, form.columns)], table), None)
             else:
                 yield from _named(source, tsv_rows(lines), has_header)
         elif kind == BLANKS:

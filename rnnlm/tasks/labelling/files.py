@@ -11,6 +11,7 @@ from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import LINE_OF
+from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
@@ -380,8 +381,9 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Row
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
     # Find the column of the text by its name, or by the content of the first rows.
     table = open_table(
-        source, KINDS[format], settings.encoding_errors, [settings.column], unreadable="report"
-    )
+        source, KINDS[format], settings.encoding_errors, [settings.column],
+        unreadable="report", line_format=LEXICON,
+    )  # fmt: skip
     if not table.sample:
         return
     usual = tables.USUAL_TEXT + USUAL_WORDS

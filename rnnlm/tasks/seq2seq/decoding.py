@@ -19,6 +19,7 @@ from rnnlm.scoring.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.tabular import RecordList, Result, Row
+from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -478,7 +479,7 @@ def _cells(
     """Yield the sources of a table, each with the cells of its row."""
     table = open_table(
         file, KINDS[form], settings.encoding_errors, [settings.column],
-        has_languages=True, unreadable="report",
+        has_languages=True, unreadable="report", line_format=LEXICON,
     )  # fmt: skip
     if not table.sample:
         return

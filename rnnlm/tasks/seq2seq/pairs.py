@@ -11,6 +11,7 @@ import msgspec
 
 from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.storage.files import tables, writing
+from rnnlm.tasks.common.lexicons import LEXICON, are_pronounced
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
 from rnnlm.text.named_columns import (
@@ -108,7 +109,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         # For an empty file any format will do: reading it reports that it is empty.
         start = list(islice(lines, tables.SAMPLE_ROWS)) or ["\t"]
         first = start[0]
-        if "\t" in first or tables.are_pronounced(start):
+        if "\t" in first or are_pronounced(start):
             return "tsv"
         raise TextError(
             f"{source}: its pair format is not recognised",
@@ -202,6 +203,7 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
         wanted_columns,
         all(wanted_columns),
         has_languages=True,
+        line_format=LEXICON,
     )
     if not table.sample:
         return None

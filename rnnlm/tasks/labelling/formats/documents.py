@@ -12,6 +12,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.tables import LINE_OF
+from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.labelling.formats import conllu
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
 from rnnlm.tasks.labelling.formats.labelled_tables import (
@@ -295,7 +296,10 @@ def read_table(
     numbers, or that blank rows end. output: "tsv", "csv", "jsonl"; other formats can hold words and
     text only."""
     columns = (settings.column, settings.sentence_column)
-    table = open_table(source, KINDS[kind], settings.encoding_errors, columns, unreadable="report")
+    table = open_table(
+        source, KINDS[kind], settings.encoding_errors, columns,
+        unreadable="report", line_format=LEXICON,
+    )  # fmt: skip
     if not table.sample:
         return
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
+from rnnlm.tasks.common.lexicons import are_pronounced
 from rnnlm.tasks.labelling.formats import conllu, documents, labelled_tables, line_formats, trees
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
@@ -119,7 +120,7 @@ _PRONOUNCED_TSV = re.compile(r"[^\t]+\t\S+( \S+)+\s*")  # a word and several sou
 
 def _fits_tsv(sample: Sample) -> bool:
     if sample.settings.align and (
-        tables.are_pronounced(sample.lines) or _are_most(sample.lines, _PRONOUNCED_TSV.fullmatch)
+        are_pronounced(sample.lines) or _are_most(sample.lines, _PRONOUNCED_TSV.fullmatch)
     ):
         return True
     return "\t" in sample.lines[0] and (

@@ -18,6 +18,7 @@ from typing import Any
 
 from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
+from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
@@ -69,8 +70,9 @@ def read(
     label."""
     is_all = bool(settings.column and settings.label_columns)
     table = open_table(
-        source, KINDS[kind], settings.encoding_errors, settings.named_columns, is_all
-    )
+        source, KINDS[kind], settings.encoding_errors, settings.named_columns, is_all,
+        line_format=LEXICON,
+    )  # fmt: skip
     if not table.sample:
         return LabelledText((), (), (), kind)
     # A lexicon without a header has its words first.
