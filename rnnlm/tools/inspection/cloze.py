@@ -32,6 +32,7 @@ from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
 # and further facts.
 
 TEXT, ANSWER, DISTANCE, KIND, RIVAL = "text", "answer", "distance", "kind", "rival"
+_LEFT = ("id", "cue")  # further columns of the bundled items, which say what an item is
 _GAP = re.compile("__+")
 
 
@@ -57,14 +58,18 @@ class ClozeItem:
 def read_items(source: str | Path) -> list[ClozeItem]:
     """Read the items of a table with the columns `text`, in which underscores mark the gap (`___`),
     and `answer`, and perhaps `distance`, `kind` and `rival`. Values are separated by tabs, unless
-    the file's suffix means CSV, JSON lines or Parquet."""
+    the file's suffix means CSV, JSON lines or Parquet. A notice names other columns."""
     name = str(source)
-    items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
+    rows = list(tables.rows(name, tables.kind_of(name) or tables.TSV))
+    items = list(map(_item, rows))
     if not items:
         raise TextError(
             f"{name} holds no items",
             hint="write one per line, below a header with the columns text and answer",
         )
+    columns = itertools.chain.from_iterable(row.values for row in rows)
+    known = (TEXT, ANSWER, DISTANCE, KIND, RIVAL)
+    tables.tell_unread(name, (str(column) for column in columns if column not in _LEFT), known)
     return items
 
 

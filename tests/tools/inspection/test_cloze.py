@@ -5,7 +5,7 @@ import pytest
 
 import rnnlm
 from rnnlm import arrays
-from rnnlm.errors import TextError
+from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.tools.inspection.cloze import (
     Cloze,
     ClozeItem,
@@ -158,6 +158,13 @@ def test_invalid_cloze_table_gives_one_clear_line(tmp_path, table, message):
     (tmp_path / "items.tsv").write_text(table)
     with pytest.raises(TextError, match=message):
         read_items(tmp_path / "items.tsv")
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    path = tmp_path / "items.tsv"
+    path.write_text("id\ttext\tanswer\tcue\tdistances\n1\tthe ___\tcat\tthe\t1\n")
+    with pytest.warns(RnnlmWarning, match=r"items.tsv: 1 field is not read: 'distances' \(did you"):
+        assert read_items(path) == [ClozeItem("the", "cat")]
 
 
 def test_what_stands_behind_the_gap_is_not_read(tmp_path):
