@@ -22,6 +22,7 @@ from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.named_columns import (
     LEFT_OUT,
+    InputTable,
     RowFilter,
     column_named,
     open_table,
@@ -109,95 +110,124 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         TextError: A column is missing or unclear, a time is no number of ms, a word has two times
             of one subject, or a place two words.
     """
+    opened = _opened(table, settings)
+    where = shown_name(opened.source)
+    if not opened.sample:
+        raise TextError(f"{where} has no rows", "it is empty, or only has a header")
+    rows = list(RowFilter(settings.where).marked(opened).rows)
+    columns = _columns(opened.names, rows, settings, where)
+
+    # The words of all texts, and the times of all subjects.
+    found = _WordsAndTimes(columns)
+    for row in rows:
+        found.add(row)
+    if not found.words:
+        raise TextError(
+            f"{where}: no row is left to analyse", "all are left out by " + keyword("where")
+        )
+    if "number" in columns:
+        tell_of_gaps(_gaps(found.words, found.first_rows), columns["number"])
+    else:
+        _check_order(found.words.values(), where)
+    time_R = np.array(list(found.times.values()))
+    _clean_times(time_R, columns["time"], where, settings)
+
+    # Sentences, and what each row is about.
+    subjects = list(dict.fromkeys(subject for subject, _, _ in found.times))
+    number_of = {subject: number for number, subject in enumerate(subjects)}
+    place_of, assembled = _assembled(found.words, found.every_word, columns, where)
+    read = [row.values for row in rows if row.reason != LEFT_OUT]
+    return Times(
+        source=where,
+        columns=columns,
+        place_R=np.array([place_of[key, number] for _, key, number in found.times]),
+        time_R=time_R,
+        subject_R=np.array([number_of[subject] for subject, _, _ in found.times]),
+        subjects=subjects,
+        cells_of={name: [values.get(name) for values in read] for name in opened.names},
+        **assembled,
+    )
+
+
+def _opened(table: Any, settings: ReadingSettings) -> InputTable:
+    """Open a table: a file, or rows in memory."""
     if isinstance(table, (str, Path)):
         source = str(corpora.list_named(str(table)))
         expand((source,))
         # The first row is a header unless columns are named by number.
         named = [getattr(settings, f"{role}_column") for role in USUAL]
         requested = list(filter(None, named)) or NEEDED
-        opened = open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
-    else:
-        source = "the table"
-        numbered = enumerate(_records(table), start=1)
-        opened = table_of(source, (tables.Row(f"row {place}", row) for place, row in numbered))
-    where = shown_name(source)
-    if not opened.sample:
-        raise TextError(f"{where} has no rows", "it is empty, or only has a header")
-    rows = list(RowFilter(settings.where).marked(opened).rows)
-    columns = _columns(opened.names, rows, settings, where)
-    cells_of: dict[str, list[Any]] = {name: [] for name in opened.names}
+        return open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
+    numbered = enumerate(_records(table), start=1)
+    return table_of("the table", (tables.Row(f"row {place}", row) for place, row in numbered))
 
-    # Each row names its word by item, condition and sentence, and by its number there.
-    words: dict[Key, dict[float, str]] = {}
-    every_word: dict[Key, dict[float, str]] = {}  # also of rows that are left out
-    counts = Counter[tuple[str | None, str, Key]]()
-    first_rows: dict[tuple[Key, float], str] = {}
-    cells: dict[tuple[str, Key, float], float] = {}
-    for row in rows:
-        item, condition, sentence, subject = (
-            _label(row, columns.get(name)) for name in ("item", "condition", "sentence", "subject")
-        )
-        key, word = (item, condition, sentence), _label(row, columns["word"])
-        counts[row.reason, subject, key] += 1
-        number: float = counts[row.reason, subject, key]
-        if "number" in columns:
-            number = _needed_number(row, columns["number"])
-        every_word.setdefault(key, {}).setdefault(number, word)
+
+class _WordsAndTimes:
+    """The words of texts by their numbers, and the time that each subject read each, from the rows
+    of a table.
+
+    words: of the rows that are read; every_word: also of those that are left out. first_rows: where
+    each word is first. times: NaN where one is missing.
+    """
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self.columns = columns
+        self.words: dict[Key, dict[float, str]] = {}
+        self.every_word: dict[Key, dict[float, str]] = {}
+        self.first_rows: dict[tuple[Key, float], str] = {}
+        self.times: dict[tuple[str, Key, float], float] = {}
+        self._counts = Counter[tuple[str | None, str, Key]]()
+
+    def add(self, row: tables.Row) -> None:
+        """Add the word and the time of a row."""
+        subject, key = self._key_of(row)
+        word = _label(row, self.columns["word"])
+        number = self._number_of(row, subject, key)
+        self.every_word.setdefault(key, {}).setdefault(number, word)
         if row.reason == LEFT_OUT:
-            continue
-        first_rows.setdefault((key, number), row.where)
+            return
+
+        self.words.setdefault(key, {}).setdefault(number, word)
+        self.first_rows.setdefault((key, number), row.where)
+        self._check(row, subject, key, number, word)
+        time = row.values.get(self.columns["time"])
+        self.times[subject, key, number] = (
+            _needed_number(row, self.columns["time"], MARKED) if name_in(time) else math.nan
+        )
+
+    def _key_of(self, row: tables.Row) -> tuple[str, Key]:
+        """Return the subject of a row, and the text of its word."""
+        item, condition, sentence, subject = (
+            _label(row, self.columns.get(name))
+            for name in ("item", "condition", "sentence", "subject")
+        )
+        return subject, (item, condition, sentence)
+
+    def _number_of(self, row: tables.Row, subject: str, key: Key) -> float:
+        """Return the number of a word in its text: of its column, else in the order of the rows."""
+        self._counts[row.reason, subject, key] += 1
+        if "number" in self.columns:
+            return _needed_number(row, self.columns["number"])
+        return self._counts[row.reason, subject, key]
+
+    def _check(self, row: tables.Row, subject: str, key: Key, number: float, word: str) -> None:
+        """Make sure that a row holds one word, that of the other rows, and a first time for it."""
         called = f"{row.where}: word {number:g} of {' '.join(filter(None, key)) or 'the text'}"
-        before = words.setdefault(key, {}).setdefault(number, word)
         if len(word.split()) > 1:
             raise TextError(f"{called} is several words: {shown(word)}", "each row is a word")
+        before = self.words[key][number]
         if before != word:
             raise TextError(
                 f"{called} is {shown(word)}, but was {shown(before)}",
                 "the words do not match those of other rows",
                 "name the columns that tell words apart: " + keyword("number_column", "NAME"),
             )
-        if (subject, key, number) in cells:
+        if (subject, key, number) in self.times:
             raise TextError(
                 f"{called} has two times" + (f" by {subject}" if subject else ""),
                 hint="leave out what is there twice, or name the column of subjects: "
                 + keyword("subject_column", "NAME"),
             )
-        time = row.values.get(columns["time"])
-        cells[subject, key, number] = (
-            _needed_number(row, columns["time"], MARKED) if name_in(time) else math.nan
-        )
-        for name, values in cells_of.items():
-            values.append(row.values.get(name))
-    if not words:
-        raise TextError(
-            f"{where}: no row is left to analyse", "all are left out by " + keyword("where")
-        )
-    if "number" not in columns:
-        _check_order(words.values(), where)
-    else:
-        tell_of_gaps(_gaps(words, first_rows), columns["number"])
-    time_R = np.array(list(cells.values()))
-    below = time_R[time_R < 0]
-    if len(below):
-        notice(
-            f"{where}: column {columns['time']!r}: times below 0 are read as missing: "
-            f"{below[0]:g} and the like, {plural(len(below), 'row')}; {MARKED}"
-        )
-        time_R[time_R < 0] = math.nan
-    _check_times(time_R, columns["time"], where, settings)
-    subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
-    number_of = {subject: number for number, subject in enumerate(subjects)}
-    place_of, assembled = _assembled(words, every_word, columns, where)
-    return Times(
-        source=where,
-        columns=columns,
-        place_R=np.array([place_of[key, number] for _, key, number in cells]),
-        time_R=time_R,
-        subject_R=np.array([number_of[subject] for subject, _, _ in cells]),
-        subjects=subjects,
-        cells_of=cells_of,
-        **assembled,
-    )
 
 
 def _records(table: Any) -> Iterator[dict[str | None, Any]]:
@@ -363,7 +393,15 @@ def _gaps(
     return [*gaps, *without_beginning(spans)]
 
 
-def _check_times(time_R: np.ndarray, column: str, where: str, settings: ReadingSettings) -> None:
+def _clean_times(time_R: np.ndarray, column: str, where: str, settings: ReadingSettings) -> None:
+    """Make times below 0 missing in place, and refuse times that are no ms."""
+    below = time_R[time_R < 0]
+    if len(below):
+        notice(
+            f"{where}: column {column!r}: times below 0 are read as missing: "
+            f"{below[0]:g} and the like, {plural(len(below), 'row')}; {MARKED}"
+        )
+        time_R[time_R < 0] = math.nan
     known = time_R[time_R > 0]
     if not len(known):
         raise TextError(f"{where}: column {column!r} holds no times", "all are missing or zero")
