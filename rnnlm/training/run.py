@@ -368,8 +368,42 @@ def _work(
     plan: Plan, stop: Callable[[], bool], storage: RunStorage, progress: Progress
 ) -> Iterator[Event]:
     """Fit the model, save it, and evaluate it: the part of the first process."""
-    # Save the best model and checkpoints as the fitting yields them.
-    is_whole = True  # whether validations read all of the text
+    fitted, is_whole = yield from _fit(plan, stop, storage)
+    began = time.perf_counter() - fitted.seconds  # as if the run had never been cut off
+    _check_fitted(plan, fitted, storage)
+
+    def save(manifest: Manifest, results: dict[str, dict[str, Any]]) -> Manifest:
+        facts = _facts(storage, time.perf_counter() - began, fitted)
+        return storage.save_results(manifest, results, facts)
+
+    # Save everything before the exact evaluation, which may take long and can be interrupted.
+    manifest = yield from storage.finish(fitted)
+    manifest = save(manifest, {})
+
+    # No evaluation if someone is waiting for the end, or if the weights are no good.
+    results = {}
+    if fitted.stopped not in ("request", "diverged") and not stop():
+        results = yield from _evaluate(plan, fitted.model, manifest.fingerprint, progress)
+    if results:
+        if is_whole:
+            _notice_growing_states(results, fitted.best_ppl_token)
+        save(manifest, results)
+
+    if fitted.stopped == "diverged":
+        _raise_diverged(plan, fitted, storage.log)
+    plan.kind.clean_up(plan.resolved, plan.data)
+    seconds = time.perf_counter() - began
+    if plan.forecast is not None:
+        plan.forecast.tell_if_slowed(fitted, plan.resolved.values)
+    yield Finished(str(plan.output), fitted.step, fitted.steps, seconds, fitted.stopped, results)
+
+
+def _fit(
+    plan: Plan, stop: Callable[[], bool], storage: RunStorage
+) -> Generator[Event, None, tuple[Fitted, bool]]:
+    """Save the best model and checkpoints as the fitting yields them. Return its end, and whether
+    validations read all of the text."""
+    is_whole = True
 
     def is_over() -> bool:
         return stop() or storage.has_given_up
@@ -379,6 +413,7 @@ def _work(
     fitting = plan.kind.fit(plan.resolved, plan.data, is_over, plan.initial, storage.save_signal)
     for event in fitting:
         yield event
+        # What was chosen for the run, and how its time compares with what was foreseen.
         if isinstance(event, Started) and plan.resolved.choices and not plan.is_resumed:
             yield Chosen(plan.resolved.choices)
         if isinstance(event, Step) and forecast is not None and forecast.tell_if_far_off(event):
@@ -386,14 +421,18 @@ def _work(
         if isinstance(event, Validated):
             is_whole = event.share == 1
             yield from _chosen_share(plan, event, storage)
+
+        # The end is saved by its own rules.
         if isinstance(event, Fitted):
             fitted = event
         else:
             yield from storage.handle(event)
-    began = time.perf_counter() - fitted.seconds  # as if the run had never been cut off
+    return fitted, is_whole
 
-    # There may be nothing to save. The log of a run that diverged is kept, unless another model's
-    # log is there.
+
+def _check_fitted(plan: Plan, fitted: Fitted, storage: RunStorage) -> None:
+    """End a run that has nothing to save. The log of one that diverged is kept, unless another
+    model's log is there."""
     if not fitted.steps and fitted.stopped != "diverged":
         raise TrainingError(
             "stopped before the first step that lasts", "an earlier model is unchanged"
@@ -402,34 +441,6 @@ def _work(
         if not model_folder.is_model(plan.output):
             storage.log.write_to_folder()
         _raise_diverged(plan, fitted, storage.log)
-
-    # Save everything before the exact evaluation, which may take long and can be interrupted.
-    manifest = yield from storage.finish(fitted)
-    manifest = storage.save_results(
-        manifest, {}, _facts(storage, time.perf_counter() - began, fitted)
-    )
-
-    # No evaluation if someone is waiting for the end, or if the weights are no good.
-    results = {}
-    texts: dict[str, TextData] = {}
-    if fitted.stopped not in ("request", "diverged") and not stop():
-        texts = _evaluated(plan)
-    if texts:
-        yield Evaluating(tuple(texts))
-        results = _results(plan, fitted.model, manifest.fingerprint, texts, progress)
-        if is_whole:
-            _notice_growing_states(results, fitted.best_ppl_token)
-        storage.save_results(
-            manifest, results, _facts(storage, time.perf_counter() - began, fitted)
-        )
-
-    if fitted.stopped == "diverged":
-        _raise_diverged(plan, fitted, storage.log)
-    plan.kind.clean_up(plan.resolved, plan.data)
-    seconds = time.perf_counter() - began
-    if plan.forecast is not None:
-        plan.forecast.tell_if_slowed(fitted, plan.resolved.values)
-    yield Finished(str(plan.output), fitted.step, fitted.steps, seconds, fitted.stopped, results)
 
 
 VALIDATION_TOKENS = "validation_tokens"  # the name of that choice, for which there is no setting
@@ -452,11 +463,9 @@ def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress)
     """Do the part that was cut off at the very end of a run: the exact evaluation, the model card,
     the last event of the log."""
     results = trained.results
-    texts = _evaluated(plan)
-    if texts.keys() - results.keys():
-        yield Evaluating(tuple(texts))
+    if _evaluated(plan).keys() - results.keys():
         model, _ = stored_model.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(plan, model, trained.fingerprint, texts, progress)
+        results = yield from _evaluate(plan, model, trained.fingerprint, progress)
     manifest = storage.save_results(trained, results, trained.training)
     plan.kind.clean_up(plan.resolved, plan.data)
     yield CompletedRun(plan.output, manifest).finished
@@ -468,13 +477,17 @@ def _evaluated(plan: Plan) -> dict[str, TextData]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(
-    plan: Plan, model: Any, fingerprint: str, texts: dict[str, TextData], progress: Progress
-) -> dict[str, dict[str, Any]]:
-    """Evaluate the best weights exactly on each text."""
+def _evaluate(
+    plan: Plan, model: Any, fingerprint: str, progress: Progress
+) -> Generator[Event, None, dict[str, dict[str, Any]]]:
+    """Evaluate the best weights exactly on each text, if there are any; return the results."""
+    results: dict[str, dict[str, Any]] = {}
+    texts = _evaluated(plan)
+    if not texts:
+        return results
+    yield Evaluating(tuple(texts))
     model.fingerprint = fingerprint
     task = registry.task(plan.kind.task)
-    results = {}
     for name, text in texts.items():
         evaluation = task.evaluate_encoded(model, text, progress=prefixed(progress, name))
         results[name] = (with_intervals(evaluation) if plan.has_intervals else evaluation).to_dict()
