@@ -355,12 +355,14 @@ def as_called_here(name: str, value: Any) -> tuple[str, Any]:
 
 
 def _as_classes_spell(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
-    """Check `values` together, by making each class of them. Return them as the classes spell
-    them."""
+    """Check `values` together, by making each class of them, and read the files that they name.
+    Return them as the classes spell them."""
     # A class may write a setting in another way, such as names in a fixed order.
     spelled = dict(values)
     for cls in classes:
         made: Any = _made(cls, values, classes)
+        if hasattr(made, "with_files_read"):
+            made = made.with_files_read()
         spelled.update({field.name: getattr(made, field.name) for field in _fields(cls)})
     return spelled
 

@@ -384,7 +384,7 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
         model and shared, "-m and --tokenizer-from both name a tokenizer: give only one of them."
     )
     if not model and not shared:
-        return NewTokenizerSettings(**flags)
+        return NewTokenizerSettings(**flags).with_files_read()
     named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
     brings = "-m MODEL" if model else f"--tokenizer-from {shlex.quote(str(shared))}"
     refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")

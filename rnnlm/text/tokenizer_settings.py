@@ -1,8 +1,8 @@
 """Settings of tokenizers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
@@ -79,9 +79,6 @@ class TokenizerSettings:
     def __post_init__(self) -> None:
         # One spelling, however the forms were named.
         object.__setattr__(self, "normalise", parse_forms(self.normalise))
-        # A file is known by its words, wherever it is.
-        if self.vocab is not None and not WORDS_HASH.fullmatch(self.vocab):
-            object.__setattr__(self, "vocab", word_list(self.vocab))
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError(
                 "lowercase cannot be combined with the byte tokenizer",
@@ -95,6 +92,13 @@ class TokenizerSettings:
             raise SettingsError(
                 "literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not"
             )
+
+    def with_files_read(self) -> Self:
+        """Read the file `vocab`, and return the settings with its words in the place of its name:
+        by these it is known, wherever it is."""
+        if self.vocab is None or WORDS_HASH.fullmatch(self.vocab):
+            return self
+        return replace(self, vocab=word_list(self.vocab))
 
 
 @dataclass(frozen=True)

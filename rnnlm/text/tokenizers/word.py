@@ -294,6 +294,7 @@ class WordTokenizer(VocabularyTokenizer):
         Raises:
             SettingsError: it takes more memory than `limit` allows.
         """
+        settings = settings.with_files_read()
         counts = WordCounts(limit, _listed(settings))
         threads = limit.threads if limit else min(processors(), MOST_THREADS)
         split = functools.partial(_split, settings=settings)
