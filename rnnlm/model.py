@@ -24,7 +24,7 @@ from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import Progress, SpecialSymbols, TextSettings
-from rnnlm.text.marks import tell_unknown
+from rnnlm.text.unknown_words import tell_unknown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -39,7 +39,7 @@ from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import cell_text, in_json, json_text, quoted
 from rnnlm.system import one_processor
 from rnnlm.text.lines import Progress, prefixed, silent
-from rnnlm.text.marks import UnknownWords
+from rnnlm.text.unknown_words import UnknownWords
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,10 @@ from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blank
 from rnnlm.text.encoding import EncodedText, TrainingData
+from rnnlm.text.line_forms import tell_form, tell_unspaced_words
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import (
-    tell_form,
-    tell_glued_in,
-    tell_unseen,
-    tell_unspaced_words,
-    tell_unsplit,
-    watch_forms,
-)
+from rnnlm.text.marks import tell_unseen, watch_forms
+from rnnlm.text.punctuation import tell_glued_in, tell_unsplit
 from rnnlm.text.sources import SourceSettings, column_of
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP

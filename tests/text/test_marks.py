@@ -16,18 +16,16 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.ngram.counting.strings import count_text
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, look_at
+from rnnlm.text.line_forms import lacks_blanks, tell_form, wrapped_at
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
     count_marks,
     count_odd_spaces,
-    lacks_blanks,
-    tell_form,
-    tell_glued,
     tell_odd_spaces,
     tell_unseen,
     watch_forms,
-    wrapped_at,
 )
+from rnnlm.text.punctuation import tell_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer

@@ -22,7 +22,7 @@ from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.parallel import interruptible_pieces
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 from rnnlm.scoring.scorer import checked_text
-from rnnlm.text.marks import tell_unknown
+from rnnlm.text.unknown_words import tell_unknown
 
 # ---- The next token is drawn by temperature, repetition penalty, top-k, nucleus, min-p and typical
 # sampling.

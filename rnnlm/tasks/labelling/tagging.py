@@ -31,7 +31,7 @@ from rnnlm.tasks.labelling.model import (
 )
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
-from rnnlm.text.marks import UnknownWords
+from rnnlm.text.unknown_words import UnknownWords
 
 # ---- The results of tagging a sentence and of classifying a text.
 

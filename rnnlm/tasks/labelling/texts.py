@@ -47,8 +47,8 @@ from rnnlm.tasks.labelling.options import TaskTokenizerSettings
 from rnnlm.tasks.labelling.weights import check_has_layers
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
+from rnnlm.text.line_forms import tell_unspaced_words
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
-from rnnlm.text.marks import tell_unspaced_words
 from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Texts, TrainingRequest
 

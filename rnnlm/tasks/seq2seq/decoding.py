@@ -27,7 +27,6 @@ from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
-from rnnlm.text.marks import UnknownWords
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
@@ -36,6 +35,7 @@ from rnnlm.text.named_columns import (
     text_of,
     text_or_reason,
 )
+from rnnlm.text.unknown_words import UnknownWords
 
 # ---- The results of translating a line.
 

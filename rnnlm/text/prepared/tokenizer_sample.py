@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import sources, tokenizers
+from rnnlm.text.line_forms import BETWEEN, tell_form, tell_unspaced_words
 from rnnlm.text.lines import Block, TextSettings, as_bytes, whole_lines
-from rnnlm.text.marks import BETWEEN, tell_form, tell_glued_in, tell_unspaced_words, watch_forms
+from rnnlm.text.marks import watch_forms
 from rnnlm.text.prepared.shards import (
     Position,
     RawPiece,
@@ -25,6 +26,7 @@ from rnnlm.text.prepared.shards import (
     shown,
     unwrapped_piece,
 )
+from rnnlm.text.punctuation import tell_glued_in
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 

@@ -12,7 +12,7 @@ from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.writing import FileEntry
 from rnnlm.text.lines import Block, as_bytes
-from rnnlm.text.marks import LEAST_GLUED, share_of_glued
+from rnnlm.text.punctuation import LEAST_GLUED, share_of_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.writing import unfinished, writing
 from rnnlm.system import one_processor
-from rnnlm.text.marks import MOST_UNKNOWN, tell_unspaced
+from rnnlm.text.line_forms import tell_unspaced
+from rnnlm.text.unknown_words import MOST_UNKNOWN
 from rnnlm.tools.filtering.judging import Documents, Judge, document_scores, perplexities
 from rnnlm.tools.filtering.settings import FilterRule
 from rnnlm.tools.filtering.shards import (

@@ -17,7 +17,7 @@ from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_pr
 from rnnlm.scoring.generation.search import Beams, search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.tabular import Result, Table
-from rnnlm.text.marks import tell_unknown
+from rnnlm.text.unknown_words import tell_unknown
 from rnnlm.tools.continuations import added_text
 from rnnlm.tools.inspection.common import (
     Inspection,

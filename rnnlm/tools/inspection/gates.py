@@ -25,7 +25,7 @@ from rnnlm.lm.neural.activations import Activation
 from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
-from rnnlm.text.marks import tell_unknown
+from rnnlm.text.unknown_words import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_models_for
 
 # ---- The values of one layer at each word of a line, as arrays, and numbers that summarise them.

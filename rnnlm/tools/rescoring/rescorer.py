@@ -21,8 +21,8 @@ from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
 from rnnlm.tabular import Cell, Records, Row, named_rows
+from rnnlm.text.line_forms import lacks_blanks
 from rnnlm.text.lines import Progress, silent, split_words
-from rnnlm.text.marks import lacks_blanks
 from rnnlm.text.normalisation import without_punctuation
 from rnnlm.tools.rescoring.features import (
     LM,

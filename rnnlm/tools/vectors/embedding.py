@@ -26,8 +26,8 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import by_kind, check_reserved, is_blank
-from rnnlm.text.marks import UnknownWords
 from rnnlm.text.sources import in_lists
+from rnnlm.text.unknown_words import UnknownWords
 from rnnlm.tools.vectors.settings import EmbeddingSettings, Pooling
 
 # ---- From a layer's outputs for the tokens of lines to one vector a line, or one a word.

@@ -23,8 +23,8 @@ from rnnlm.evaluation.metrics import (
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, share
 from rnnlm.interface import Tokenizer
 from rnnlm.tabular import Result, Table
+from rnnlm.text.line_forms import tell_unspaced
 from rnnlm.text.lines import lines_with_ends, split_words, without_end
-from rnnlm.text.marks import tell_unspaced
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF

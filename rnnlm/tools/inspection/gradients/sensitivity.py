@@ -18,7 +18,7 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
-from rnnlm.text.marks import tell_unknown
+from rnnlm.text.unknown_words import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for
 from rnnlm.tools.inspection.gradients.flow import draw_maps, unit_of
 from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
