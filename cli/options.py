@@ -4,7 +4,6 @@ import contextlib
 import glob
 import io
 import itertools
-import json
 import os
 import re
 import shlex
@@ -459,9 +458,9 @@ def own_output(output: Path | None, overwrite: bool, source: str | None) -> None
         own_file(output, overwrite)
 
 
-def put(pieces: Iterable[str], output: Path | None) -> None:
-    """Write pieces of text as they come: to standard output, or to a file that appears when it is
-    complete. The pieces of a workbook are the lines of `tables.workbook_line`."""
+def put(pieces: Iterable[Any], output: Path | None) -> None:
+    """Write pieces as they come: to standard output, or to a file that appears when it is complete.
+    They are text; those of a workbook are lists of rows, or lines of text, which are a cell."""
     if output in (None, STANDARD_OUTPUT):
         is_terminal = sys.stdout.isatty()
         for piece in pieces:
@@ -473,8 +472,8 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
     from rnnlm.storage.files.outputs import save_file
 
     if workbooks.is_workbook(output):
-        lines = itertools.chain.from_iterable(map(str.splitlines, pieces))
-        workbooks.save_workbook(output, (json.loads(line or "[]") for line in lines))
+        rows = ([[piece.strip("\n")]] if isinstance(piece, str) else piece for piece in pieces)
+        workbooks.save_workbook(output, itertools.chain.from_iterable(rows))
         return
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 

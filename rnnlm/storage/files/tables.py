@@ -18,7 +18,7 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from rnnlm.amounts import plural
 from rnnlm.errors import CONTROL, TextError, did_you_mean, first_of, keyword, notice
@@ -55,12 +55,11 @@ def csv_line(cells: Iterable[object]) -> str:
     return text.getvalue()
 
 
-def workbook_line(cells: Iterable[object]) -> str:
-    """Return a row of `cells` as a line of JSON, of which a workbook is made."""
-    return json.dumps(list(cells), default=str) + "\n"
-
-
-LINE_OF = {"tsv": tsv_line, "csv": csv_line, "xlsx": workbook_line}  # which makes a line of cells
+Piece: TypeAlias = str | list[list[Any]]  # lines of text, or rows of a workbook
+# Make a piece of the cells of a row. Pieces of one kind can be added.
+LINE_OF: dict[str, Callable[[Iterable[object]], Any]] = {
+    "tsv": tsv_line, "csv": csv_line, "xlsx": lambda cells: [list(cells)],
+}  # fmt: skip
 
 
 def quoted(cell: str, delimiter: str = "\t") -> str:

@@ -10,7 +10,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.storage.files.tables import LINE_OF
+from rnnlm.storage.files.tables import LINE_OF, Piece
 from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
@@ -176,7 +176,7 @@ def written(
     predicted: TaggedSentence,
     format: str,
     is_table: bool = False,
-) -> str:
+) -> Piece:
     """Return the sentence as its document holds it, with its labels, and their probabilities where
     they were asked for. is_table: whether it is a row of a table, which says why it has none."""
 
@@ -327,22 +327,21 @@ def _rows_of_nodes(
         yield {**row, **added}
 
 
-def writer(format: str) -> Callable[[Row, bool], str]:
-    """Return the function that makes text of a row, with a header if it is the first. format:
-    "tsv", "csv", "xlsx" or "jsonl"."""
+def writer(format: str) -> Callable[[Row, bool], Piece]:
+    """Return the function that makes a piece of output of a row, with a header if it is the first.
+    format: "tsv", "csv", "xlsx" or "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False) + "\n"
     line = LINE_OF[format]
     as_text = tuple if format == "xlsx" else (float, tuple)
 
-    def write(row: Row, is_first: bool) -> str:
-        header = line(map(str, row)) if is_first else ""
+    def write(row: Row, is_first: bool) -> Any:
         # Numbers that are not ours keep their digits.
         cells = (
             cell(value) if name.endswith(PROBABILITY) and isinstance(value, as_text) else value
             for name, value in row.items()
         )
-        return header + line(cells)
+        return line(map(str, row)) + line(cells) if is_first else line(cells)
 
     return write
 

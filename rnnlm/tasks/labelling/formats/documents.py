@@ -1,17 +1,19 @@
 """Write labels into files: read them sentence by sentence, with labels or without, and write them
 again with everything else they hold."""
 
+import functools
 import itertools
 import json
+import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.tables import LINE_OF
+from rnnlm.storage.files.tables import LINE_OF, Piece
 from rnnlm.tasks.common.lexicons import LEXICON
 from rnnlm.tasks.labelling.formats import conllu
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
@@ -58,11 +60,11 @@ class DocumentSentence:
 
     words: tuple[str, ...]
     line: int
-    write: Callable[[WordLabels, TextLabels], str]
+    write: Callable[[WordLabels, TextLabels], Piece]
     text: str | None = None
     reason: str | None = None
 
-    def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> str:
+    def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> Piece:
         """Return the sentence as its document holds it, with its line ends, and with these labels
         instead of those it has.
 
@@ -241,7 +243,7 @@ class _RawWriter:
     line: int
     is_first: bool
 
-    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> Piece:
         # Formats that can hold labels of the whole sentence.
         if self.output == "jsonl":
             return self._json(word_labels, text_labels)
@@ -261,7 +263,7 @@ class _RawWriter:
         row = {"text": self.text, "words": self.words, **word_labels, **text_labels}
         return json.dumps(row, ensure_ascii=False) + "\n"
 
-    def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> Piece:
         # Beside labels of words, the text is their words.
         text = joined(self.words) if word_labels else self.text
         return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
@@ -346,7 +348,7 @@ def _sentence_of_row(
     text = value if isinstance(value, str) and not is_list(value) else None
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
-    write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(cells)
+    write: Callable[[WordLabels, TextLabels], Piece] = _JsonWriter(cells)
     if output in LINE_OF:
         write = _RowWriter(table.names, cells, LINE_OF[output], is_first, blank)
     write = _PredictedNames(column, {*table.names, *cells}, write)
@@ -369,7 +371,7 @@ def _sentence_of_rows(parts: Sequence[DocumentSentence], output: str) -> Documen
 class _RowsWriter:
     parts: tuple[DocumentSentence, ...]
 
-    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> Piece:
         written = []
         start = 0
         for part in self.parts:
@@ -377,7 +379,8 @@ class _RowsWriter:
             of_row = {name: labels[start:end] for name, labels in word_labels.items()}
             written.append(part.with_labels(of_row, text_labels))
             start = end
-        return "".join(written)
+        whole: Piece = functools.reduce(operator.add, written)
+        return whole
 
 
 def is_list(cell: object) -> bool:
@@ -409,9 +412,9 @@ class _PredictedNames:
 
     text: str
     names: Collection[str]
-    write: Callable[[WordLabels, TextLabels], str]
+    write: Callable[[WordLabels, TextLabels], Piece]
 
-    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> Piece:
         stay = {self.text, REASON}.intersection(self.names)
         taken = {*self.names, *word_labels, *text_labels}
         predicted = new_names(sorted(stay), taken, PREDICTED)
@@ -439,13 +442,13 @@ class _JsonWriter:
 class _RowWriter:
     names: Sequence[str]
     row: dict[str, object]
-    line: Callable[[Iterable[object]], str]
+    line: Callable[[Iterable[object]], Any]
     is_first: bool
     blank: int = 0  # lines above it
 
-    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> Piece:
         added = {name: joined(labels) for name, labels in word_labels.items()}
         row = {**self.row, **added, **text_labels}
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
-        header = self.line(names) if self.is_first else "\n" * self.blank
-        return header + self.line(map(row.get, names))
+        above = self.line(names) if self.is_first else self.line(()) * self.blank
+        return above + self.line(map(row.get, names))
