@@ -78,6 +78,9 @@ class Trainer(state.StatefulParts):
     """One run: the objective and its optimizer, the place in the training data, the best weights so
     far.
 
+    A caller trains (:meth:`train`), or takes single steps after :meth:`begin`: :meth:`train_step`
+    from the source, :meth:`step` of a batch of its own; :meth:`check` judges them.
+
     ranks: the ranks of the run, of which this is one. Each has a share of the rows; all take every
     step together.
     """
@@ -109,7 +112,7 @@ class Trainer(state.StatefulParts):
         if isinstance(self.optimizer, RowwiseAdamW):
             self.waiting = self.optimizer.waiting
         self.schedule = LearningRate(settings)
-        self.update = self.make_update()
+        self.update = self._make_update()
         self.averaging = Averaging(settings, self.network)
         self.fine_tuning = FineTuning(settings)
 
@@ -122,7 +125,7 @@ class Trainer(state.StatefulParts):
         self.layers = LayerStatistics(self.network, validation, self.clock)
 
         # The parts that notice faults, and keep states to go back to or to resume from.
-        self.meter = Meter(self.device, source.tokens, self.network, ranks, self.updated_rows)
+        self.meter = Meter(self.device, source.tokens, self.network, ranks, self._updated_rows)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.checking, self.keeping = work_intervals(self.network, self.device)
@@ -155,24 +158,24 @@ class Trainer(state.StatefulParts):
 
             # Validate before anything that could end the run or store its state: so a validation
             # that is cut off is made up for when the run is resumed.
-            yield from self.validate_if_due(stop)
+            yield from self._validate_if_due(stop)
 
             # Out of budget, out of patience, asked to stop, or diverged, which may be mended.
-            reason = self.reason_to_stop(stop)
+            reason = self._reason_to_stop(stop)
             if reason:
-                yield from self.pending_reports()
-                self.judge_end(reason)
+                yield from self._pending_reports()
+                self._judge_end(reason)
                 if not self.divergence.fault or not self.rollbacks.left:
                     break
-                yield self.roll_back()
+                yield self._roll_back()
                 continue
 
-            yield from self.save_if_due(save)
+            yield from self._save_if_due(save)
             self.train_step()
-            yield from self.report_if_due()
-            self.check_if_due()
+            yield from self._report_if_due()
+            self._check_if_due()
 
-        yield from self.finish(reason, stop, self.resumable and self.step_count > began_at)
+        yield from self._finish(reason, stop, self.resumable and self.step_count > began_at)
 
     def begin(self) -> None:
         """Start to count and time from here."""
@@ -180,55 +183,55 @@ class Trainer(state.StatefulParts):
         self.reported_at = self.progress()
         self.saving.begin(self.step_count, self.clock.elapsed())
         if not self.rollbacks.good and (self.rollbacks.left or self.step_count):
-            self.keep_state()
+            self._keep_state()
 
-    def validate_if_due(self, stop: Callable[[], bool]) -> Iterator[Event]:
+    def _validate_if_due(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate where it is time for it, for the run to follow or for its learning curve."""
         step, epochs = self.step_count, self.source.epochs
         self.validation.ration(step, epochs, self.source.tokens)
         if not self.divergence.fault and self.validation.due(step, epochs):
-            yield from self.pending_reports()
-            was_sound = self.is_sound()  # asked before averages go in
-            verdict = yield from self.validate_averages(stop)
-            self.after_validation(verdict, was_sound)
+            yield from self._pending_reports()
+            was_sound = self._is_sound()  # asked before averages go in
+            verdict = yield from self._validate_averages(stop)
+            self._after_validation(verdict, was_sound)
         elif self.curve.due(step, epochs):
-            yield from self.curve_point(stop)
+            yield from self._curve_point(stop)
 
-    def save_if_due(self, save: Callable[[], bool]) -> Iterator[Event]:
+    def _save_if_due(self, save: Callable[[], bool]) -> Iterator[Event]:
         """Store a state from which the run can resume, if it is time for it and the run is
         sound."""
-        if self.saving_due(save):
-            yield from self.pending_reports()
-            with self.pause(self.saving):
-                if self.looks_sound():
+        if self._saving_due(save):
+            yield from self._pending_reports()
+            with self._pause(self.saving):
+                if self._looks_sound():
                     stored = state.state_dict(self)
-                    with self.final_weights():
-                        yield self.checkpoint(stored)
+                    with self._final_weights():
+                        yield self._checkpoint(stored)
 
-    def report_if_due(self) -> Iterator[Event]:
+    def _report_if_due(self) -> Iterator[Event]:
         """Report where it is time for it."""
         is_share_used = self.progress() - self.reported_at >= REPORT_SHARE - 1e-9
         if self.meter.due(is_share_used):
-            yield self.report()
+            yield self._report()
 
-    def check_if_due(self) -> None:
+    def _check_if_due(self) -> None:
         """Check the run where it is time for it, and now and then keep a state to go back to."""
         step, tokens = self.step_count, self.source.tokens
         if self.keeping.due(step, tokens):
             self.keeping.done(step, tokens)
-            if self.is_sound():
-                self.keep_state()
+            if self._is_sound():
+                self._keep_state()
         elif self.checking.due(step, tokens):
             self.check()
 
-    def validate_averages(
+    def _validate_averages(
         self, stop: Callable[[], bool], steers: bool = True
     ) -> Generator[Event, None, ValidationResult | None]:
         """Validate the weights, or their averages if there are some; return None if `stop` cut it
         off, or the run has diverged."""
         if self.divergence.fault:
             return None
-        with self.final_weights():
+        with self._final_weights():
             self.ranks.share_statistics(self.network)
             verdict = self.validation.run(self.step_count, stop, steers)
             if verdict is not None:
@@ -248,26 +251,26 @@ class Trainer(state.StatefulParts):
         return verdict
 
     @contextlib.contextmanager
-    def final_weights(self) -> Iterator[None]:
+    def _final_weights(self) -> Iterator[None]:
         """Put the weights in place that are validated and saved: averages, if there are any, and
         word vectors with all their updates. Restore the others afterwards."""
-        with self.averaging.in_place(), self.updated_rows():
+        with self.averaging.in_place(), self._updated_rows():
             yield
 
-    def updated_rows(self) -> contextlib.AbstractContextManager[None]:
+    def _updated_rows(self) -> contextlib.AbstractContextManager[None]:
         """Put word vectors in place with all their updates in a context."""
         return self.waiting.in_place() if self.waiting else contextlib.nullcontext()
 
-    def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
+    def _curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate for the learning curve and the choice of weights; the run does not follow it."""
-        yield from self.pending_reports()
+        yield from self._pending_reports()
         self.check()
-        verdict = yield from self.validate_averages(stop, steers=False)
+        verdict = yield from self._validate_averages(stop, steers=False)
         if verdict is not None:
             self.curve.observe(self.step_count, self.source.epochs)
         self.meter.restart(self.source.tokens)
 
-    def after_validation(self, verdict: ValidationResult | None, was_sound: bool) -> None:
+    def _after_validation(self, verdict: ValidationResult | None, was_sound: bool) -> None:
         """Let schedule, averages and fine-tuning follow a validation.
 
         The schedule may take the weights back to the best ones. The optimizer's state stays: if it
@@ -280,15 +283,15 @@ class Trainer(state.StatefulParts):
         self.divergence.observe_validation(verdict, self.step_count)
         self.averaging.after_validation(verdict.order, self.step_count)
         if self.schedule.after_validation(verdict.loss_nats, self.validation.gained):
-            self.restore_best()
+            self._restore_best()
         if self.fine_tuning.after_validation(self.progress(), verdict.order):
-            self.restore_best()
+            self._restore_best()
             self.averaging.begin_after(self.step_count)
         # Keep a state that has the best weights in it.
         if was_sound and self.validation.improved:
-            self.keep_state()
+            self._keep_state()
 
-    def restore_best(self) -> None:
+    def _restore_best(self) -> None:
         """Put the best weights back into the network."""
         if self.waiting:
             self.waiting.update_all()  # missed updates belong to the weights that are replaced
@@ -304,7 +307,7 @@ class Trainer(state.StatefulParts):
         """Return the share of the budget that is used."""
         return self.clock.progress(self.step_count, self.source.epochs)
 
-    def reason_to_stop(self, stop: Callable[[], bool]) -> str:
+    def _reason_to_stop(self, stop: Callable[[], bool]) -> str:
         """Return one of the words of :class:`Fitted`; "" if there is no reason."""
         if self.divergence.fault:
             return "diverged"
@@ -314,22 +317,22 @@ class Trainer(state.StatefulParts):
             return "budget"
         return "request" if stop() else ""
 
-    def judge_end(self, reason: str) -> None:
+    def _judge_end(self, reason: str) -> None:
         """Compute the loss of the weights that a run ends with, and judge it: the last loss that
         was checked belongs to the weights before the last step."""
         if reason == "request" or self.divergence.fault:
             return
         self.check()
         if reason == "budget" and self.batch and not self.divergence.fault:
-            self.divergence.end(self.loss_now(), self.step_count, self.batch.count)
+            self.divergence.end(self._loss_now(), self.step_count, self.batch.count)
 
     def check(self) -> None:
         """Judge the steps since the last check. Waits for the device."""
-        if self.observe(self.divergence):
+        if self._observe(self.divergence):
             self.meter.end_check()
             self.checking.done(self.step_count, self.source.tokens)
 
-    def observe(self, judge: Divergence) -> bool:
+    def _observe(self, judge: Divergence) -> bool:
         """Have the steps since the last check judged; return whether they could be."""
         steps, tokens, numbers = self.meter.since_check()
         # A classifier has a target for each text, however many tokens it has.
@@ -342,39 +345,39 @@ class Trainer(state.StatefulParts):
             weight_norm=numbers["weight_norm"],
         )
 
-    def is_sound(self) -> bool:
+    def _is_sound(self) -> bool:
         """Check the run, and return whether it may continue from here: the check was good, and so
         are the weights after it."""
         if not self.divergence.fault:
             self.check()
-        return self.is_accepted(self.divergence)
+        return self._is_accepted(self.divergence)
 
-    def looks_sound(self) -> bool:
-        """Return the same as :meth:`is_sound`, but leave no trace: this is asked when the clock or
+    def _looks_sound(self) -> bool:
+        """Return the same as :meth:`_is_sound`, but leave no trace: this is asked when the clock or
         the user says so, which must not change where the run goes."""
         judge = copy.copy(self.divergence)
         if not judge.fault:
-            self.observe(judge)
-        return self.is_accepted(judge)
+            self._observe(judge)
+        return self._is_accepted(judge)
 
-    def is_accepted(self, judge: Divergence) -> bool:
+    def _is_accepted(self, judge: Divergence) -> bool:
         """Return whether `judge` accepts the weights as they are."""
         if judge.fault:
             return False
         if self.batch is None:
             return True
-        return judge.accepts(self.loss_now(), self.step_count, self.batch.count)
+        return judge.accepts(self._loss_now(), self.step_count, self.batch.count)
 
-    def loss_now(self) -> float:
+    def _loss_now(self) -> float:
         """Return the exact loss (nats per target) of the last batch, of all ranks' rows, under the
         weights after it. Waits for the device."""
         assert self.batch is not None
-        with self.updated_rows():
+        with self._updated_rows():
             nats = self.objective.exact_nats(self.batch.tensors, self.carry_before)
         [total] = self.ranks.totals(nats)
         return total / self.batch.count
 
-    def saving_due(self, save: Callable[[], bool]) -> bool:
+    def _saving_due(self, save: Callable[[], bool]) -> bool:
         """Return whether to store a checkpoint.
 
         With an interval in seconds, the first checkpoint is due as soon as a validation has chosen
@@ -390,12 +393,12 @@ class Trainer(state.StatefulParts):
             self.saving.begin(self.step_count, elapsed)
         return is_due
 
-    def checkpoint(self, stored: TrainingState) -> Checkpoint:
+    def _checkpoint(self, stored: TrainingState) -> Checkpoint:
         """Make the event that stores this state, with a model if no validation has kept one."""
         model = None if self.best.weights else self.objective.model()
         return Checkpoint(self.step_count, self.clock.elapsed(), stored, model)
 
-    def keep_state(self) -> None:
+    def _keep_state(self) -> None:
         """Keep the current state for the next rollback."""
         self.keeping.done(self.step_count, self.source.tokens)
         self.rollbacks.good = None  # first, so that memory holds one at a time
@@ -428,7 +431,7 @@ class Trainer(state.StatefulParts):
         }
 
     @contextlib.contextmanager
-    def pause(self, interval: BudgetInterval) -> Iterator[None]:
+    def _pause(self, interval: BudgetInterval) -> Iterator[None]:
         """Charge the time spent in this context to `interval`, not to training."""
         began = self.clock.elapsed()
         yield
@@ -471,18 +474,18 @@ class Trainer(state.StatefulParts):
         self.averaging.update(self.step_count)
         return loss, carry
 
-    def make_update(self) -> TrainingStep | GraphedStep:
+    def _make_update(self) -> TrainingStep | GraphedStep:
         """Build the update for :meth:`step`. Rebuild it when the optimizer's arrays change: a
         recorded CUDA graph still points to the old ones."""
         step = make_step(self.objective, self.settings, self.optimizer, self.precision, self.ranks)
         return GraphedStep(step, CudaRecorder(self.device)) if self.is_recorded else step
 
-    def pending_reports(self) -> Iterator[Step]:
+    def _pending_reports(self) -> Iterator[Step]:
         """Report all steps that are not reported yet."""
         while self.meter.pending:
-            yield self.report()
+            yield self._report()
 
-    def report(self) -> Step:
+    def _report(self) -> Step:
         """Report the steps since the last report."""
         progress = min(1.0, self.progress())
         seconds = self.clock.elapsed()
@@ -497,16 +500,16 @@ class Trainer(state.StatefulParts):
             **self.meter.read(),
         )
 
-    def roll_back(self) -> RolledBack:
+    def _roll_back(self) -> RolledBack:
         """Load the last good state, to continue from it at a lower rate."""
         failed_at = self.step_count
         rollbacks = self.rollbacks
         rollbacks.count += 1
         rollbacks.fault = self.divergence.fault
-        self.load_good_state()
+        self._load_good_state()
         self.divergence.forget()
         self.batch = None
-        self.update = self.make_update()
+        self.update = self._make_update()
         self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
         # The last checkpoint may be of a step that is now undone.
@@ -521,16 +524,16 @@ class Trainer(state.StatefulParts):
             seconds=self.clock.elapsed(),
         )
 
-    def load_good_state(self) -> None:
+    def _load_good_state(self) -> None:
         """Load the last good state, but keep the clock, the best weights and the record of
         rollbacks."""
         assert self.rollbacks.good is not None
         state.load_state_dict(self, self.rollbacks.good, but=KEPT_IN_ROLLBACKS)
 
-    def finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
+    def _finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
         """Validate the last weights, and yield the end of the run with the best ones."""
         # If these weights are not sound, the run ends with the last good ones, or is lost.
-        is_sound = not self.divergence.fault and self.looks_sound()
+        is_sound = not self.divergence.fault and self._looks_sound()
         if reason == "request" and not is_sound and not self.rollbacks.step:
             self.check()
 
@@ -544,16 +547,16 @@ class Trainer(state.StatefulParts):
         # A last validation that is cut off is made up for when the run is resumed.
         is_unvalidated = self.validation.outdated(self.step_count)
         if reason == "budget" and not self.divergence.fault and is_unvalidated:
-            verdict = yield from self.validate_averages(stop)
+            verdict = yield from self._validate_averages(stop)
             if verdict is None:
                 reason = "request"
             else:
                 self.divergence.observe_validation(verdict, self.step_count)
         self.validation.tell_stuck()
         is_undone = reason == "request" and not is_sound and bool(self.rollbacks.step)
-        yield self.end_event(reason, kept, is_undone or bool(self.divergence.fault))
+        yield self._end_event(reason, kept, is_undone or bool(self.divergence.fault))
 
-    def end_event(self, reason: str, kept: TrainingState | None, goes_back: bool) -> Fitted:
+    def _end_event(self, reason: str, kept: TrainingState | None, goes_back: bool) -> Fitted:
         """Put the best weights back into the network, and make the event that ends the run.
 
         If nothing was validated, they are the last ones or their average; if the run `goes_back`,
@@ -571,7 +574,7 @@ class Trainer(state.StatefulParts):
             reason, kept = "diverged", None
             facts["divergence"] = f"{fault}{rollbacks}"
         if goes_back and rollbacks.good and not best.weights:
-            self.load_good_state()
+            self._load_good_state()
 
         if self.waiting:
             self.waiting.update_all()

@@ -126,4 +126,4 @@ def test_a_batch_is_read_again_from_where_it_began(make_data, make_trainer, sent
     for _ in range(9):
         trainer.train_step()
         loss, _ = trainer.meter.steps[-1].numbers.tolist()
-        assert trainer.loss_now() == pytest.approx(loss, rel=1e-5)
+        assert trainer._loss_now() == pytest.approx(loss, rel=1e-5)

@@ -106,7 +106,7 @@ def test_validation_ignores_lookback(make_data, make_trainer, sentences, precisi
     for lookback in (None, 15):
         trainer = make_trainer(data, bptt_lookback=lookback, budget="9steps", **settings)
         *_, fitted = trainer.train(never)
-        found.append((fitted.best, trainer.loss_now()))
+        found.append((fitted.best, trainer._loss_now()))
     assert found[0] == pytest.approx(found[1], rel=1e-6 if precision == "fp32" else 1e-4)
 
 

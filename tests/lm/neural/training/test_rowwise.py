@@ -57,7 +57,7 @@ def dense(trained, monkeypatch):
 
 
 def weights_of(trainer):
-    with trainer.final_weights():
+    with trainer._final_weights():
         return [weight.detach().clone() for weight in trainer.network.parameters()]
 
 
@@ -178,11 +178,11 @@ def test_a_network_learns_the_same_either_way(trained, dense):
     assert ours.waiting.steps_V.max() == 30 and other.waiting is None
     torch.testing.assert_close(ours.gradient_norm, other.gradient_norm, rtol=1e-3, atol=0)
     assert_close(weights_of(ours), weights_of(other), 1e-3)
-    with ours.final_weights():
+    with ours._final_weights():
         expected = ours.objective.exact_nats(ours.batch.tensors, ours.carry_before)
-    norms = [float(trainer.report().weight_norm) for trainer in (ours, other)]
+    norms = [float(trainer._report().weight_norm) for trainer in (ours, other)]
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
-    assert ours.loss_now() == pytest.approx(float(expected) / ours.batch.count, rel=1e-12)
+    assert ours._loss_now() == pytest.approx(float(expected) / ours.batch.count, rel=1e-12)
 
 
 @pytest.mark.parametrize("is_rowwise", [True, False])
@@ -245,9 +245,9 @@ def test_a_validated_model_can_be_copied(make_trainer, data):
 
 def test_the_best_weights_have_no_updates_to_come(trained):
     trainer = trained(5)
-    list(trainer.validate_averages(lambda: False))
+    list(trainer._validate_averages(lambda: False))
     trainer.train_step()
-    trainer.restore_best()
+    trainer._restore_best()
     assert_close([weights_of(trainer)[0]], [trainer.best.weights["input.embedding.weight"]], 0.0)
 
 

@@ -160,7 +160,7 @@ def test_a_run_that_goes_on_counts_nothing_again(make_data, sentences, monkeypat
     resolved = resolved_for(embeddings="svd", freeze_embeddings=True)
     first = fitting.make_trainer(resolved, data)
     first.begin()
-    first.keep_state()
+    first._keep_state()
     monkeypatch.setattr(fitting, "counted_vectors", None)  # calling it would fail
     again = fitting.make_trainer(resolved, data, first.rollbacks.good).network.input.weight
     assert torch.equal(again, first.network.input.weight) and not again.requires_grad

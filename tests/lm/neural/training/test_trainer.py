@@ -193,7 +193,7 @@ def test_ties_and_moves_survive_a_stored_state():
     trainer.validation.validation = Validation(None, found)
     for _ in range(3):
         trainer.step_count += 1
-        list(trainer.validate_averages(never))
+        list(trainer._validate_averages(never))
     state = state_module.state_dict(trainer)
     again = make()
     facts = json.loads(json.dumps(state.facts))
