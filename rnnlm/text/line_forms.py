@@ -82,18 +82,6 @@ def wrapped_at(lines: Sequence[str]) -> int:
     return width if is_prose and full >= 0.6 * len(unended) else 0
 
 
-def tell_wrapped(lines: Sequence[str]) -> None:
-    """Send a notice if the lines of a training text look wrapped."""
-    width = wrapped_at(lines)
-    if width:
-        notice(
-            f"the text looks wrapped at {width} characters, so most of its lines are no sentences, "
-            "and line ends are learned as sentence ends: "
-            + keyword("unwrap", True)
-            + " joins the lines, and divides the text into sentences"
-        )
-
-
 # ---- Lines that hold more than the words of a sentence.
 
 BETWEEN = " "  # follows each part of a sample: a blank line that no text has in this form
@@ -131,8 +119,16 @@ def tell_form(lines: Sequence[str], unwraps: bool) -> None:
     for what, command in _forms(lines):
         notice(f"{what}, and all of it is read as text. The words alone: {command} FILE > NEW")
         return
-    if not unwraps:
-        tell_wrapped(lines)
+
+    # Prose that was wrapped by hand or by a program.
+    width = 0 if unwraps else wrapped_at(lines)
+    if width:
+        notice(
+            f"the text looks wrapped at {width} characters, so most of its lines are no sentences, "
+            "and line ends are learned as sentence ends: "
+            + keyword("unwrap", True)
+            + " joins the lines, and divides the text into sentences"
+        )
 
 
 def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -373,7 +373,14 @@ def _work(
     _check_fitted(plan, fitted, storage)
 
     def save(manifest: Manifest, results: dict[str, dict[str, Any]]) -> Manifest:
-        facts = _facts(storage, time.perf_counter() - began, fitted)
+        facts = {
+            **storage.facts,
+            "tokens_read": fitted.tokens,
+            "steps": fitted.steps,
+            "seconds": round(time.perf_counter() - began, 1),
+            "stopped": fitted.stopped,
+            **fitted.facts,
+        }
         return storage.save_results(manifest, results, facts)
 
     # Save everything before the exact evaluation, which may take long and can be interrupted.
@@ -539,17 +546,6 @@ def _texts(plan: Plan) -> dict[str, Any]:
     if plan.request.contextual:
         facts["contextual"] = list(map(str, plan.request.contextual))
     return facts
-
-
-def _facts(storage: RunStorage, seconds: float, event: Fitted) -> dict[str, Any]:
-    return {
-        **storage.facts,
-        "tokens_read": event.tokens,
-        "steps": event.steps,
-        "seconds": round(seconds, 1),
-        "stopped": event.stopped,
-        **event.facts,
-    }
 
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:

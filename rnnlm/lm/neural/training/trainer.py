@@ -205,8 +205,10 @@ class Trainer(state.StatefulParts):
             with self._pause(self.saving):
                 if self._looks_sound():
                     stored = state.state_dict(self)
+                    # With a model, if no validation has kept one.
                     with self._final_weights():
-                        yield self._checkpoint(stored)
+                        model = None if self.best.weights else self.objective.model()
+                        yield Checkpoint(self.step_count, self.clock.elapsed(), stored, model)
 
     def _report_if_due(self) -> Iterator[Event]:
         """Report where it is time for it."""
@@ -392,11 +394,6 @@ class Trainer(state.StatefulParts):
             # Count from here, even if the state turns out not to be sound.
             self.saving.begin(self.step_count, elapsed)
         return is_due
-
-    def _checkpoint(self, stored: TrainingState) -> Checkpoint:
-        """Make the event that stores this state, with a model if no validation has kept one."""
-        model = None if self.best.weights else self.objective.model()
-        return Checkpoint(self.step_count, self.clock.elapsed(), stored, model)
 
     def _keep_state(self) -> None:
         """Keep the current state for the next rollback."""
