@@ -75,6 +75,22 @@ def taking_over(
     return apply
 
 
+def explained(*examples: str, more: str = "") -> Decorator:
+    """Let a satellite add to the help of a command.
+
+    examples: command lines, below the command's own. more: a paragraph at the end.
+    """
+
+    def apply(function: Callable) -> Callable:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        place = next(at for at, text in enumerate(paragraphs) if text.startswith("\b\n"))
+        paragraphs[place] = "\n".join([paragraphs[place], *examples])
+        function.__doc__ = "\n\n".join([*paragraphs, *filter(None, [more])])
+        return function
+
+    return apply
+
+
 @dataclass(frozen=True)
 class Section:
     """A title of `--help`, and when the options below it are shown there.

@@ -36,10 +36,10 @@ with leaving_at_ctrl_c():  # before anything that takes time
 CORE_COMMANDS: dict[str, dict[str, str]] = {
     "Language models": {
         "train": "Train a model on TEXT, by default on the bundled corpus.",
-        "eval": "Evaluate a model on TEXT: perplexity, label accuracy, BLEU.",
-        "score": "Score sentences (or translations, given their sources).",
+        "eval": "Evaluate a model on TEXT by the metrics of its task.",
+        "score": "Score sentences.",
         "generate": "Generate sentences from a model, one per line.",
-        "compare": "Compare models on a text by perplexity, label accuracy or BLEU.",
+        "compare": "Compare models on a text by the metrics of their task.",
     },
     "Tasks": {},
     "More": {

@@ -1,6 +1,7 @@
 """Options of `rnnlm eval` and `rnnlm compare` that only some tasks have: refuse them for models of
 other tasks, and make the task's options of them."""
 
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -56,12 +57,18 @@ def data_of(
     """Return the data with these names: lines opened as a text, others as names, which the task
     reads as it read the training data. The name of a bundled corpus means its test split."""
     if not task.reads_lines:
-        options.check_texts(*names, *given.get("target", ()))
+        options.check_texts(*files_of(task, names, given))
         return names
     import rnnlm.corpora as corpora
 
     names = corpora.sources(names, "test", corpora.of_plain_text())
     return options.corpus_of(names, text_flags(dict(given)))
+
+
+def files_of(task: "Task", names: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files that are read: those of these names, and those that options name."""
+    beside = (given.get(name, ()) for name in task.file_options)
+    return (*names, *itertools.chain.from_iterable(beside))
 
 
 def options_of(task: "Task", given: Mapping[str, Any]) -> object:

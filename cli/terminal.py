@@ -32,13 +32,7 @@ BAR_SECONDS = 1.0  # before a bar is drawn
 _PERCENT = re.compile(r"(\d+)%")
 
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
-_OTHER_OPTIONS = {
-    "text": "--on",
-    "models": "--model",
-    "format": "--input-format",
-    "scoring": "--pairs-scoring",
-    "sources": "--source",
-}
+_OTHER_OPTIONS = {"text": "--on", "format": "--input-format", "scoring": "--pairs-scoring"}
 
 
 def spelled(message: str) -> str:
@@ -81,7 +75,9 @@ progress.on_begin = _end_with_command
 
 def _is_called(option: click.Option, name: str) -> bool:
     """Return whether an option is for the setting or parameter that Python calls `name`."""
-    words = (f"--{name.replace('_', '-')}", _OTHER_OPTIONS.get(name))
+    word = f"--{name.replace('_', '-')}"
+    # An option that may be repeated is called like one item of the list.
+    words = (word, word.removesuffix("s"), _OTHER_OPTIONS.get(name))
     return option.name == name or any(word in option.opts for word in words)
 
 

@@ -290,7 +290,7 @@ class LanguageModel(Protocol[S]):
     the largest number of tokens that it reads at once, and `rereads`: continuing from a state costs
     as much as reading all tokens of the state again. Optional methods are `incremental`,
     `check_tables`, `contexts` and `longest_matches` (n-gram models), `layer_reader` and
-    `word_vectors` (networks), `states` (the decoder of an encoder-decoder), and `stepping`, which
+    `word_vectors` (networks), those of a :class:`ConditionalLanguageModel`, and `stepping`, which
     returns the same model for one caller that reads token by token.
 
     Attributes:
@@ -417,6 +417,31 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""
 
 
+class ConditionalLanguageModel(LanguageModel[S], Protocol[S]):
+    """A language model that begins each line in the state of its condition, which only the model
+    understands. The conditions of sentences are in their `source`."""
+
+    @property
+    def condition_tokenizer(self) -> Tokenizer:
+        """The tokenizer of conditions."""
+
+    def states(self, conditions: Sequence[Any]) -> S:
+        """Return the states in which lines of these conditions begin, a row for each."""
+
+    def conditions(self, count: int, **named: Any) -> Any:
+        """Return the conditions of `count` texts from the keywords of
+        :meth:`rnnlm.Model.score_sentences`: one for all, or one for each."""
+
+    def check_conditions(
+        self, sentences: Sequence[Any], reasons: list[str | None], nulls: bool
+    ) -> list[str | None]:
+        """Return why each sentence has no score: its reason, or that of its condition. Refuse
+        those without a condition, and where there are to be no `nulls`, what cannot be read."""
+
+    def check_context(self, context: str) -> None:
+        """Make sure that lines are read in this context."""
+
+
 class TextData(Protocol):
     """A text that a model is trained or evaluated on, for any task."""
 
@@ -475,6 +500,7 @@ class Task(Protocol):
             validation.
         options: Keywords of `model.evaluate` and `rnnlm.compare`, as a settings class.
         option_parts: Classes of the fields of `options` that hold further settings, by name.
+        file_options: Those of the `options` that name further files.
         reading: Classes of settings by which its data are read.
         reads_lines: Whether its data are just lines of text.
         offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
@@ -586,6 +612,7 @@ class Task(Protocol):
 
     options: ClassVar[type]
     option_parts: ClassVar[Mapping[str, type]] = {}
+    file_options: ClassVar[tuple[str, ...]] = ()
     reading: ClassVar[tuple[type, ...]]
     reads_lines: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()
@@ -668,6 +695,50 @@ class Task(Protocol):
             sample: Number of examples to make up. None: the default.
             seed: Random seed of the examples.
         """
+
+
+class SentencePart:
+    """The part of :class:`rnnlm.SentenceSettings` about conditions of sentences. A satellite brings
+    it in a class derived from this one, whose fields become those of the settings.
+
+    Attributes:
+        beside: By the name of a field that names further files: what these hold.
+    """
+
+    beside: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def condition(self) -> Any:
+        """The condition of all sentences."""
+        return None
+
+    @property
+    def need(self) -> str:
+        """The ability (`Kind.has`) of the models that score the sentences."""
+        return "text"
+
+    @property
+    def typed(self) -> tuple[str, str]:
+        """What a person types, and how."""
+        return "sentences", "one per line"
+
+    def for_models(self, models: Mapping[str, LanguageModel]) -> Self:
+        """Return the settings by which sentences are read for these models, by name; refuse those
+        of no use to any of them.
+
+        Args:
+            models: Models by name.
+        """
+        return self
+
+    def records(self, names: tuple[str, ...]) -> Iterator[Any] | None:
+        """Return the sentences of some files, where these are read in a way of their own; refuse
+        settings that contradict each other.
+
+        Args:
+            names: Names of the files.
+        """
+        return None
 
 
 class ModelHandle:

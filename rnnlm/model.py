@@ -13,7 +13,7 @@ import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 from rnnlm import registry, satellites
 from rnnlm.config import plain
@@ -29,10 +29,9 @@ from rnnlm.text.unknown_words import tell_unknown
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnnlm import DecodingSettings
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.model_methods import ModelMethods
+    from rnnlm.model_methods import ConditionKeywords, EvaluationKeywords, ModelMethods
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.prefixes import WordScorer
@@ -90,7 +89,7 @@ class Model(ModelMethods):
 
     @property
     def task(self) -> str:
-        """The task, which is "language-model", "tagging", "classification" or "seq2seq"."""
+        """The name of the task, such as "language-model"."""
         return loading.task_of(self.core)
 
     @property
@@ -205,10 +204,9 @@ class Model(ModelMethods):
         text_settings: TextSettings | None = None,
         group_by: str | None = None,
         intervals: bool = False,
-        target: Sequence[str | Path] = (),
-        decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
         progress: Progress | None = None,
+        **options: "Unpack[EvaluationKeywords]",
     ) -> "Evaluation":
         """Evaluate the model on one or more texts. Which keywords apply depends on the task.
 
@@ -221,14 +219,11 @@ class Model(ModelMethods):
             group_by: For a language model, the column of a table that names the group of each row,
                 to evaluate each group, too. None: no groups.
             intervals: Whether to compute 95 % intervals, by the bootstrap over lines.
-            target: For an encoder-decoder whose targets are in separate files, one file of targets
-                for each file of sources, and as many more for each further reference.
-            decoding: For an encoder-decoder, how to decode sources. None: greedily.
-            reading: Settings that differ from the settings of the training data: for a tagger or
-                classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
-                an encoder-decoder of :class:`~rnnlm.text.named_columns.ParallelSettings`.
+            reading: Settings of reading, by name, that differ from those of the training data, as
+                tasks other than language modelling have them.
             progress: Callback for the progress of reading and scoring. None: of language
                 models, now and then on standard error.
+            **options: Further keywords of the model's task. A wrong one is refused.
 
         Returns:
             The evaluation, of the class of the model's task.
@@ -241,8 +236,8 @@ class Model(ModelMethods):
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
-            group_by=group_by, intervals=intervals, target=target, decoding=decoding,
-            reading=reading, progress=progress,
+            group_by=group_by, intervals=intervals, reading=reading, progress=progress,
+            **options,
         )  # fmt: skip
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
@@ -251,8 +246,7 @@ class Model(ModelMethods):
 
         Args:
             sample: Number of contexts whose probabilities are summed; for taggers and classifiers,
-                number of sentences; for an encoder-decoder, number of sources. None: all, unless
-                there are too many.
+                number of sentences or of sources. None: all, unless there are too many.
             seed: Random seed of the sample.
 
         Returns:
@@ -266,7 +260,7 @@ class Model(ModelMethods):
         folder = self._stored("has no folder to check")
         return list(audit(folder, sample=plain(sample), seed=plain(seed)))
 
-    # ---- Methods of language models. An encoder-decoder scores sentences, too.
+    # ---- Methods of language models. Others may score sentences, too.
 
     def score_sentences(
         self,
@@ -274,7 +268,6 @@ class Model(ModelMethods):
         *,
         given: str | Sequence[str] = "",
         regions: str | None = None,
-        sources: str | Sequence[str] | None = None,
         tokens: bool = False,
         words: bool = False,
         next_words: int = 0,
@@ -286,6 +279,7 @@ class Model(ModelMethods):
         measures: tuple[WordMeasure, ...] = (),
         frequency_from: str | None = None,
         with_regions: bool = False,
+        **conditions: "Unpack[ConditionKeywords]",
     ) -> "SentenceScores":
         """Score sentences, in their order. The score of an empty sentence is the score of `</s>`.
 
@@ -296,8 +290,6 @@ class Model(ModelMethods):
                 conditional on it.
             regions: Mark that separates regions in the sentences, such as "|"; it is removed, and
                 `region_scores` has the surprisal of each region.
-            sources: For an encoder-decoder: source of each sentence, one for all or one for each;
-                scores are log p(sentence | source).
             tokens: Report the surprisal of each token in bits.
             words: Report the surprisal of each word in bits, regardless of the model's tokens.
             next_words: Number of likeliest next words to report before each word.
@@ -315,6 +307,8 @@ class Model(ModelMethods):
             frequency_from: Take frequencies from this model's training text, from a table of counts
                 (`rnnlm count`, SUBTLEX) or from a text.
             with_regions: Report the surprisals of regions in sentences that have some.
+            **conditions: Conditions of the sentences, one for all or one for each, of models whose
+                scores depend on such.
 
         Returns:
             The scores, as a list that is also a table.
@@ -323,19 +317,19 @@ class Model(ModelMethods):
             TypeError: `sentences` is a single str.
             TextError: A sentence contains a newline, `<s>` or `</s>`, unless `unscorable` allows
                 it.
-            UsageError: The arguments contradict each other, an encoder-decoder has no sources, or a
-                language model has some.
+            UsageError: The arguments contradict each other, a sentence lacks the condition that the
+                model reads, or a language model has some.
             ModelError: Its scores are not numbers.
         """
         from rnnlm.scoring.scorer import score_sentences
 
         settings = SentenceScoring(
-            given=given, regions=regions, sources=sources, tokens=tokens, words=words,
-            next_words=next_words, eos=eos, context=context, special_symbols=special_symbols,
-            unscorable=unscorable, split=split, measures=measures,
-            frequency_from=frequency_from, with_regions=with_regions,
+            given=given, regions=regions, tokens=tokens, words=words, next_words=next_words,
+            eos=eos, context=context, special_symbols=special_symbols, unscorable=unscorable,
+            split=split, measures=measures, frequency_from=frequency_from,
+            with_regions=with_regions,
         )  # fmt: skip
-        return score_sentences(self._scorers, sentences, settings)
+        return score_sentences(self._scorers, sentences, settings, conditions)
 
     @functools.cached_property
     def _scorers(self) -> "Scorers":

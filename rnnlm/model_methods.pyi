@@ -1,9 +1,10 @@
-"""The methods that satellites bring to rnnlm.Model.
+"""The methods, settings and keywords that satellites bring.
 
 Written by tests/support/satellite_files.py."""
 
 from rnnlm.tasks.labelling.methods import LabellingMethods
-from rnnlm.tasks.seq2seq.methods import TranslationMethods
+from rnnlm.tasks.seq2seq.methods import SourceKeywords, TranslationKeywords, TranslationMethods
+from rnnlm.tasks.seq2seq.options import TargetSentences
 from rnnlm.tools.inspection.methods import InspectionMethods
 from rnnlm.tools.mixtures.methods import AdaptationMethods
 from rnnlm.tools.pairs.methods import PairMethods
@@ -17,3 +18,6 @@ class ModelMethods(
     PairMethods,
     VectorMethods,
 ): ...
+class SentencePart(TargetSentences): ...
+class EvaluationKeywords(TranslationKeywords): ...
+class ConditionKeywords(SourceKeywords): ...

@@ -53,8 +53,8 @@ class Kind:
         name: Name of the kind, such as "lstm".
         about: Description, in a few words.
         has: What commands and inspections may ask for: "text": probabilities of a text alone;
-            "sources": probabilities of a line given its source; "n-grams"; "layers": outputs of
-            layers, word vectors, weights trained by gradients; "word layers": outputs for each
+            "conditions": probabilities of a line given its condition; "n-grams"; "layers": outputs
+            of layers, word vectors, weights trained by gradients; "word layers": outputs for each
             word alone; "states": recurrent layers; "state matrices", which take state to state.
         task: Name of the task.
         family: Family of models, such as "ngram".
@@ -88,7 +88,11 @@ class Kind:
         return self.family == "ngram"
 
     def has_what(self, needs: Needs) -> bool:
-        """Return whether it has what is needed."""
+        """Return whether it has what is needed.
+
+        Args:
+            needs: Sets of abilities; it must have all of one.
+        """
         return any(need <= self.has for need in needs)
 
     @property

@@ -186,6 +186,8 @@ class Satellite:
         metrics: Metrics of language models: :class:`rnnlm.evaluation.perplexity.TextMetric`.
         methods: Methods of `rnnlm.Model`: :class:`Method`, as :func:`methods_of` returns them.
         names: Names of `rnnlm`, as :func:`names_of` returns them.
+        parts: Classes with more of a class of the core that says what is taken, fields or keywords,
+            by its name.
         clashing: Names that a package cannot add, since others had them before it, by table.
     """
 
@@ -207,6 +209,7 @@ class Satellite:
     metrics: Entries = tuple
     methods: Entries = tuple
     names: Entries = tuple
+    parts: Entries = tuple
     clashing: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -349,6 +352,17 @@ def names_in(satellite: Satellite) -> dict[str, list[str]]:
     for table in (*OF_OTHERS, "tokenizers", "exports", "imports", "flags"):
         names[table] = list(dict.fromkeys(entry.name for entry in getattr(satellite, table)()))
     return names | {f"ignored {table}": taken for table, taken in satellite.clashing.items()}
+
+
+def with_parts(base: type) -> type:
+    """Return a class of the core with the parts of our satellites, which derive from it."""
+    parts = [
+        part.load()
+        for satellite in own()
+        for part in satellite.parts()
+        if part.name == base.__name__
+    ]
+    return type(base.__name__, (*parts, base), {"__doc__": base.__doc__})
 
 
 def is_module(name: str) -> bool:

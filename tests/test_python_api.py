@@ -121,7 +121,7 @@ def test_settings_are_the_door():
         for name, field in inspect.signature(settings).parameters.items():
             assert (keywords[name].kind, keywords[name].default) == (field.kind, field.default)
             assert f"    {name}: " in method.__doc__
-        assert described.keys() == keywords.keys() - {"self", "sentences"}
+        assert described.keys() == keywords.keys() - {"self", "sentences", "conditions"}
         assert settings is SentenceScoring or described.keys() <= options | {"prompt"}
     assert describe(GenerationSettings).keys() <= {*GenerateRequest.__struct_fields__}
 

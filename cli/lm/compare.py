@@ -69,7 +69,7 @@ def command(
     plot: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, as_latex: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text by perplexity, label accuracy or BLEU.
+    """Compare models on a text by the metrics of their task.
 
     \b
     rnnlm compare my-lstm my-ngram                 by stored validation metrics
@@ -78,7 +78,6 @@ def command(
     rnnlm compare demo kn5 --on test.txt --train train.txt
     rnnlm compare demo demo+cache --on test.txt    with and without a cache
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
-    rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
 
     Without --on, the table shows the validation metrics that training stored, if all models have
     the same validation text. With --on, metrics and differences have 95 % intervals, and
@@ -90,9 +89,7 @@ def command(
     without these.
 
     Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`. Intervals
-    resample sentences; p-values come from approximate randomisation. Encoder-decoders are compared
-    in the same way, regardless of their tokens; their perplexities are compared only if they count
-    the same tokens, words or characters.
+    resample sentences; p-values come from approximate randomisation.
     """
     refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)

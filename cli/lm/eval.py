@@ -1,5 +1,4 @@
-"""`rnnlm eval`: perplexities of language models, accuracy and F1 of taggers and classifiers, BLEU
-and chrF of encoder-decoders."""
+"""`rnnlm eval`: perplexities of language models, and the metrics of other tasks."""
 
 from typing import Any
 
@@ -31,7 +30,7 @@ def command(
     text: tuple[str, ...], model_name: str | None, device: str, intervals: bool, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
-    """Evaluate a model on TEXT: perplexity, label accuracy, BLEU.
+    """Evaluate a model on TEXT by the metrics of its task.
 
     \b
     rnnlm eval -m my-model test.txt
@@ -40,9 +39,6 @@ def command(
     rnnlm eval -m my-model+cache test.txt               adapted to the text
     rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
     rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
-    rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
-    rnnlm eval -m fra test.en --target test.fr -o written.fr
-    rnnlm eval --hypotheses written.fr test.fr           BLEU without a model
 
     words and ppl_word count words separated by white space, regardless of the tokenizer. `rnnlm
     score` counts the tokenizer's words.
@@ -50,13 +46,9 @@ def command(
     -m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or unigram. The
     settings are those that `rnnlm tune` saved, or the defaults.
 
-    For a tagger or classifier, TEXT also holds the gold labels; for an encoder-decoder, it holds
-    pairs. Unless options say otherwise, it has the format and columns of the training data. Name a
-    bundled corpus to evaluate on its test split. Labels not seen in training count as wrong.
-
-    An encoder-decoder decodes each source once, greedily unless --beam is given. Metrics compare
-    each output with the nearest of its references. The perplexity is computed for the references
-    given their sources.
+    For a tagger or classifier, TEXT also holds the gold labels. Labels not seen in training count
+    as wrong. The TEXT of such a task has the format and columns of the training data, unless
+    options say otherwise. Name a bundled corpus to evaluate on its test split.
     """
     from rnnlm import registry
     from rnnlm.evaluation.metrics import with_intervals
@@ -77,7 +69,8 @@ def command(
     )
     written = [path for path in (plot, output) if path]
     if written:
-        outputs.check_apart(written, sources.expand((*text, *given.get("target", ()))))
+        files = task_options.files_of(task, text, given)
+        outputs.check_apart(written, sources.expand(files))
     options.check_plot(plot, overwrite)
     if output:
         options.own_file(output, overwrite)

@@ -1,9 +1,10 @@
 """`rnnlm score`: log-probabilities of sentences; surprisals."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from rnnlm.text import sources
 from .. import options, terminal
 from ..declaring import Command, IntRange, options_of, section
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
+
+if TYPE_CHECKING:
+    from .score_output import ScoreRequest
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -43,16 +47,6 @@ rare_input_options = section(
     unwrap_option,
     special_symbols_option,
     rare=True,
-)
-source_options = section(
-    "Sources (encoder-decoders)",
-    options_of(SentenceSettings, "given_source", declared=["--source"]),
-    click.option("--target", "targets", multiple=True, metavar="FILE",
-                 help="File with the target of each source in --input, line by line. Repeat once "
-                      "per --input."),
-)  # fmt: skip
-rare_source_options = section(
-    "Sources (encoder-decoders)", options_of(SentenceSettings, "target_column"), rare=True
 )
 result_options = section(
     "Scores",
@@ -89,8 +83,8 @@ rare_output_options = section("Output",
 )  # fmt: skip
 # Options that say which sentences of the input are read, and how
 _OF_INPUT = (
-    "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
-    "sentence_columns", "unwrap", "where",
+    "column", "id_column", "given_column", "keep", "region_columns", "sentence_columns", "unwrap",
+    "where",
 )  # fmt: skip
 # Options without effect but beside one of others
 _NEEDS = {"overwrite": ["output", "plot"], "workers": ["output"]}
@@ -101,26 +95,18 @@ _NEEDS = {"overwrite": ["output", "plot"], "workers": ["output"]}
 @section("Model", options.models_option, options.device_option)
 @input_options
 @rare_input_options
-@source_options
-@rare_source_options
 @result_options
 @rare_result_options
 @options.options_added_to("score")
 @output_options
 @rare_output_options
-def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
-            targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
-            plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
-            workers: int | None, **given: Any) -> None:  # fmt: skip
-    """Score sentences (or translations, given their sources).
+def command(**given: Any) -> None:
+    """Score sentences.
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score - < sentences.txt
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
-    rnnlm score -m demo --pairs homophones.tsv
-    rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
-    rnnlm score -m fra --input pairs.tsv --column english --target-column french
 
     With -o, run the same command again to resume an interrupted run.
 
@@ -129,94 +115,95 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     gets a record, in the order of the file; a line that cannot be scored gets the reason instead of
     numbers. Sentences given as arguments are ranked. Words are those
     of the model's tokenizer: a punctuation mark that it splits off is a word. ppl_word counts the
-    sentence end as a word. Encoder-decoders give log p(target | source).
+    sentence end as a word.
     """
     # All that can be wrong is found before a model is loaded.
-    if output == options.STANDARD_OUTPUT:
-        output, as_json = None, True
-    sentences, inputs = options.texts_or_input(
-        sentences, inputs, noun="sentence", of_input=_OF_INPUT, standard_input=("-",)
-    )
-    options.refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
-    form = _format(as_json, output)
-    if form != "table":
-        options.refuse_given(["sort", "plot"], "only for the table that is printed.")
-    wants_sources = bool(given["given_source"] or given["target_column"] or targets)
-    model_names = options.chosen_models(model_names, [{"sources" if wants_sources else "text"}])
-    scoring, reading = _settings(given, form)
-    _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
+    request = _request(given)
+    _check_files(request)
 
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns, of_arguments, read_sentences
-    from rnnlm.scoring.several_models import reading_for
     from rnnlm.system import keep_freed
 
     from . import score_output
 
     keep_freed()  # each part of the sentences takes the memory of the one before
-    models = options.load_models(model_names, device)
-    reading = reading_for(models, reading, targets)
-    if sentences:
-        read = of_arguments(sentences, reading)
+    models = options.load_models(request.model_names, request.device)
+    request = replace(request, reading=request.reading.for_models(models))
+    if request.sentences:
+        read = of_arguments(request.sentences, request.reading)
     else:
-        _notice_terminal_input(inputs, reading)
-        read = read_sentences(inputs or ("-",), reading, targets)
+        _notice_terminal_input(request)
+        read = read_sentences(request.inputs or ("-",), request.reading)
 
     # The first sentences are read for the names of their columns.
     carried, read = first_columns(read)
     columns = layout(
-        scoring,
+        request.scoring,
         carried,
-        region_names=bool(reading.region_columns),
+        region_names=bool(request.reading.region_columns),
         several_models=len(models) > 1,
-        probabilities=probabilities,
+        probabilities=request.probabilities,
     )
-    if output is None:
-        score_output.show(
-            models=models,
-            sentences=read,
-            settings=scoring,
-            layout=columns,
-            form=form,
-            with_ids=bool(inputs),
-            ranked=bool(sentences) or sort,
-            plot=plot,
-            given=reading.given,
-        )
+    if request.output is None:
+        score_output.show(request, models, read, columns)
         return
-    identity = _identity(sentences, inputs, targets, reading, scoring.frequency_from)
-    score_output.write(
-        path=output,
-        models=models,
-        sentences=read,
-        settings=scoring,
-        layout=columns,
+    identity = _identity(request)
+    score_output.write(request, request.output, models, read, columns, identity)
+
+
+def _request(given: Mapping[str, Any]) -> "ScoreRequest":
+    """Return what is asked for."""
+    output, as_json = given["output"], given["as_json"]
+    if output == options.STANDARD_OUTPUT:
+        output, as_json = None, True
+    sentences, inputs = options.texts_or_input(
+        given["sentences"],
+        given["inputs"],
+        noun="sentence",
+        of_input=_OF_INPUT,
+        standard_input=("-",),
+    )
+    form = _format(as_json, output)
+    if form != "table":
+        options.refuse_given(["sort", "plot"], "only for the table that is printed.")
+    scoring, reading = _settings(given, form)
+    model_names = options.chosen_models(given["model_names"], [{reading.need}])
+    from .score_output import ScoreRequest
+
+    return ScoreRequest(
+        sentences=sentences,
+        inputs=inputs,
+        model_names=model_names,
+        device=given["device"],
+        scoring=scoring,
+        reading=reading,
         form=form,
-        identity=identity | ({"probabilities": "true"} if probabilities else {}),
-        overwrite=overwrite,
-        names=model_names,
-        device=device,
-        workers=workers or 1,
+        output=output,
+        plot=given["plot"],
+        overwrite=given["overwrite"],
+        probabilities=given["probabilities"],
+        is_sorted=given["sort"],
+        workers=given["workers"] or 1,
     )
 
 
-def _check_files(
-    sentences: tuple[str, ...],
-    inputs: tuple[str, ...],
-    output: Path | None,
-    plot: Path | None,
-    overwrite: bool,
-) -> None:
-    options.check_texts(*inputs)
-    written = output or plot  # one of them at most
+def _check_files(request: "ScoreRequest") -> None:
+    files = request.inputs
+    for name in request.reading.beside:
+        files += getattr(request.reading, name)
+    options.check_texts(*files)
+    written = request.output or request.plot  # one of them at most
     if written:
-        outputs.check_apart([written], sources.expand(inputs))
-    if output:
+        outputs.check_apart([written], sources.expand(files))
+    if request.output:
         # The record of a file that grows says whether it may be written.
-        grows = output.suffix.lower() not in (".parquet", ".xlsx")
-        outputs.check_file(output, overwrite or grows)
-    options.check_plot(plot, overwrite)
-    options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
+        grows = request.output.suffix.lower() not in (".parquet", ".xlsx")
+        outputs.check_file(request.output, request.overwrite or grows)
+    options.check_plot(request.plot, request.overwrite)
+    options.notice_file(
+        request.sentences, "scored as a sentence", "to score its lines: --input {file}"
+    )
 
 
 def _format(as_json: bool, output: Path | None) -> str:
@@ -232,7 +219,7 @@ def _format(as_json: bool, output: Path | None) -> str:
     return form
 
 
-def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, SentenceSettings]:
+def _settings(given: Mapping[str, Any], form: str) -> tuple[ScoringSettings, SentenceSettings]:
     """Return how sentences are scored, and how they are read."""
     # None keeps all columns of the input; a printed table would have no room for them.
     keep = given["keep"]
@@ -240,7 +227,7 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
         keep = None
     elif keep in (("none",), None):
         keep = ()
-    reading = options.settings_of(SentenceSettings, given | {"keep": keep})
+    reading = options.settings_of(SentenceSettings, {**given, "keep": keep})
 
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
@@ -261,31 +248,31 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
     return scoring, reading
 
 
-def _notice_terminal_input(inputs: tuple[str, ...], settings: SentenceSettings) -> None:
+def _notice_terminal_input(request: "ScoreRequest") -> None:
     """Say which input is read, where a person types it."""
-    if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        pairs, lines = ("a table of pairs", "with a header"), ("sentences", "one per line")
-        what, how = pairs if settings.are_pairs else lines
+    if not request.inputs and sys.stdin is not None and sys.stdin.isatty():
+        what, how = request.reading.typed
         terminal.say(f"reading {what} from the terminal, {how}; press Ctrl-D to end")
 
 
-def _identity(
-    sentences: tuple[str, ...],
-    inputs: tuple[str, ...],
-    targets: tuple[str, ...],
-    settings: SentenceSettings,
-    frequency_from: str | None,
-) -> dict[str, str]:
+def _identity(request: "ScoreRequest") -> dict[str, str]:
     """Return the facts that determine which sentences are scored and with which frequencies, by
     name."""
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
 
     # Lines with bad bytes have records, too: how these are read is not free.
-    how_read = settings_identity(settings)
+    reading = request.reading
+    how_read = settings_identity(reading)
     how_read["bad UTF-8"] = how_read.pop("encoding_errors")
-    frequencies = text_signatures(filter(None, [frequency_from]), "frequencies")
-    if sentences:
-        return merged(how_read, {"sentences": repr(sentences)}, frequencies)
-    texts = text_signatures(sources.expand(inputs or ("-",)))
-    target_texts = text_signatures(sources.expand(targets), "target")
-    return merged(how_read, texts, target_texts, frequencies)
+    frequencies = text_signatures(filter(None, [request.scoring.frequency_from]), "frequencies")
+    texts = {"sentences": repr(request.sentences)}
+    if not request.sentences:
+        texts = text_signatures(sources.expand(request.inputs or ("-",)))
+
+    # Files are known by their content, whatever they are called.
+    for name, what in reading.beside.items():
+        del how_read[name]
+        texts |= text_signatures(sources.expand(getattr(reading, name)), what)
+    if request.probabilities:
+        texts["probabilities"] = "true"
+    return merged(how_read, texts, frequencies)

@@ -1,9 +1,11 @@
 """Write the scores of `rnnlm score`: to standard output, or to a file that grows chunk by chunk."""
 
 import contextlib
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from rnnlm.scoring.rows import RowLayout, measured_columns, measured_of_tokens, 
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from rnnlm.scoring.several_models import (
     ModelsChunk,
     Scores,
@@ -45,27 +47,38 @@ from ..signals import explaining
 WHOLE = ("parquet", "xlsx")  # formats of files that do not grow
 
 
+@dataclass(frozen=True)
+class ScoreRequest:
+    """The sentences to score, how they are read and scored, and where the scores go."""
+
+    sentences: tuple[str, ...]  # given as arguments; none: those of `inputs`
+    inputs: tuple[str, ...]
+    model_names: tuple[str, ...]
+    device: str
+    scoring: ScoringSettings
+    reading: SentenceSettings
+    form: str  # table, or a format of files
+    output: Path | None  # None: standard output
+    plot: Path | None
+    overwrite: bool
+    probabilities: bool
+    is_sorted: bool
+    workers: int
+
+
 def show(
-    models: dict[str, Any],
-    sentences: "Iterator[Sentence]",
-    settings: "ScoringSettings",
-    layout: "RowLayout",
-    form: str,
-    with_ids: bool,
-    ranked: bool,
-    plot: Path | None = None,
-    given: str = "",
+    request: ScoreRequest, models: dict[str, Any], sentences: Iterator[Sentence], layout: RowLayout
 ) -> None:
-    """Print the scores in the format `form`: records as they come, or a table, the likeliest first
-    if it is `ranked`; draw the table if there is to be a plot, with the text `given` before all."""
-    about = _About(models, settings)
-    as_text = None if form == "table" else TextForm(form, settings, layout)
+    """Print the scores: records as they come, or a table, the likeliest first if it is to be
+    sorted; draw the table if there is to be a plot."""
+    about = _About(models, request.scoring)
+    as_text = None if request.form == "table" else TextForm(request.form, request.scoring, layout)
 
     # A program that writes line by line gets each answer before it writes the next line. A table is
     # printed as a whole, so that its input can be read in large chunks.
-    waits = never if form == "table" else standard_input_waits
+    waits = standard_input_waits if as_text else never
     say = terminal.Progress()
-    chunks = score_chunks_of_models(models, sentences, settings, waits=waits, report=say)
+    chunks = score_chunks_of_models(models, sentences, request.scoring, waits=waits, report=say)
 
     # Records are printed as they come; scores for a table are kept to the end.
     scores: list[Scores] = []
@@ -82,49 +95,44 @@ def show(
             scores += chunk
     say.close()
 
+    ranked = bool(request.sentences) or request.is_sorted
     if not as_text:
-        show_table(scores, settings, with_ids, layout, ranked)
-    if plot:
+        show_table(scores, request.scoring, bool(request.inputs), layout, ranked)
+    if request.plot:
         in_order = _ranked(scores, next(iter(models))) if ranked else scores
-        save_plot(scores_figure(in_order, layout.with_probability, given), plot)
+        figure = scores_figure(in_order, request.probabilities, request.reading.given)
+        save_plot(figure, request.plot)
     about.say()
 
 
 def write(
+    request: ScoreRequest,
     path: Path,
     models: dict[str, Any],
-    sentences: "Iterator[Sentence]",
-    settings: "ScoringSettings",
-    layout: "RowLayout",
-    form: str,
+    sentences: Iterator[Sentence],
+    layout: RowLayout,
     identity: dict[str, str],
-    overwrite: bool,
-    names: tuple[str, ...],
-    device: str,
-    workers: int,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
-    work has written. Parquet and workbooks are written whole.
-
-    identity: of the sentences. names: those of the models, by which `workers` load them.
-    """
+    work has written. Parquet and workbooks are written whole. identity: of the sentences."""
     named = tuple(
         NamedModel.of(short, name, model)
-        for name, (short, model) in zip(names, models.items(), strict=True)
+        for name, (short, model) in zip(request.model_names, models.items(), strict=True)
     )
-    about = _About(models, settings)
-    writer = Writer(layout, None if form in WHOLE else TextForm(form, settings, layout))
-    setup = ScoringSetup(named, device, settings, writer)
-    identity = merged(identity, describe_run_of_models(models, settings))
+    about = _About(models, request.scoring)
+    is_whole = request.form in WHOLE
+    writer = Writer(layout, None if is_whole else TextForm(request.form, request.scoring, layout))
+    setup = ScoringSetup(named, request.device, request.scoring, writer)
+    identity = merged(identity, describe_run_of_models(models, request.scoring))
+    score = functools.partial(written_chunks, models, sentences, setup, workers=request.workers)
 
     is_resumed = False
     with contextlib.ExitStack() as held:
-        if form in WHOLE:
-            held.enter_context(owned_file(path, overwrite))
+        if is_whole:
+            held.enter_context(owned_file(path, request.overwrite))
             say = held.enter_context(terminal.Progress(about=path))
-            chunks = written_chunks(models, sentences, setup, workers, report=say)
-            batches = about.watched(chunks, say, "scored")
-            if form == "parquet":
+            batches = about.watched(score(report=say), say, "scored")
+            if request.form == "parquet":
                 save_parquet(path, layout.types, batches)
             else:
                 rows = (zip(*batch.values(), strict=True) for batch in batches)
@@ -134,16 +142,15 @@ def write(
             # The file grows chunk by chunk: two writers would mix theirs.
             held.enter_context(lock.file_held(path))
             assert writer.form is not None
-            file = GrowingFile(path, identity, writer.form.header, overwrite)
+            file = GrowingFile(path, identity, writer.form.header, request.overwrite)
             about.sentences = file.done
             if file.is_finished:
                 tell_finished(path, plural(file.done, "sentence"))
                 return
             say = held.enter_context(terminal.Progress(about=path))
             is_resumed = file.done > 0
-            held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
-            chunks = written_chunks(models, sentences, setup, workers, file.done, say)
-            for text in about.watched(chunks, say, "written"):
+            held.enter_context(explaining(lambda: _say_how_to_resume(path, request.overwrite)))
+            for text in about.watched(score(skip=file.done, report=say), say, "written"):
                 file.append(text, about.sentences)
             file.finish()
     terminal.say(f"{plural(about.sentences, 'sentence')} written to {path}")
@@ -358,7 +365,7 @@ def _measure(value: float | bool | None) -> str:
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:
     """Say how many times likelier the first of two sentences is, in total and per word. None if one
-    has no score, or their sources differ."""
+    has no score, or their conditions differ."""
     ratio = likelihood_ratio(better, worse, eos) if better.source == worse.source else None
     if ratio is None:
         return None

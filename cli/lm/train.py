@@ -30,6 +30,9 @@ _OF_TEXT = [kind.name for kind in _TRAINED if kind.task == registry.LANGUAGE_MOD
 _OF_TASKS = list(dict.fromkeys(kind.name for kind in _TRAINED if kind.name not in _OF_TEXT))
 _ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if _OF_TASKS else ""
 
+_TASKS = list(dict.fromkeys(kind.task for kind in _TRAINED if kind.task != registry.LANGUAGE_MODEL))
+_ANY_TASK = " or ".join(filter(None, [", ".join(_TASKS[:-1]), *_TASKS[-1:]])) or "a task"
+
 OF_NGRAMS = ("--model ngram", "--model unigram")
 _several = functools.partial(options_of, TrainingRequest, multiple=True, default_is="")
 
@@ -51,7 +54,9 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,
                  help="Change one setting; may be repeated."),
-    options_of(TrainingRequest, "task", "init_from"),
+    options_of(TrainingRequest, "task",
+               help=f"Train for {_ANY_TASK} instead of language modelling."),
+    options_of(TrainingRequest, "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
 @options.options_added_to("train")

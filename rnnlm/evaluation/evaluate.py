@@ -4,12 +4,12 @@ task."""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, several
 from rnnlm.config import names_of
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import Comparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
@@ -18,6 +18,9 @@ from rnnlm.interface import Device, LanguageModel, Task
 from rnnlm.lm.base import loading
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import Progress, TextSettings
+
+if TYPE_CHECKING:
+    from rnnlm.model_methods import EvaluationKeywords
 
 
 def evaluate(
@@ -45,9 +48,8 @@ def compare(
     text_settings: TextSettings | None = None,
     train: Given | None = None,
     progress: Progress | None = None,
-    target: Sequence[str | Path] = (),
-    decoding: Any = None,
     reading: Mapping[str, object] | None = None,
+    **options: "Unpack[EvaluationKeywords]",
 ) -> Comparison:
     """Compare models of one task on one text.
 
@@ -66,10 +68,9 @@ def compare(
             the models have no counts.
         progress: Callback for the progress of reading and scoring. None: of language
             models, now and then on standard error.
-        target: For encoder-decoders, files of targets, as for :meth:`rnnlm.Model.evaluate`.
-        decoding: For encoder-decoders, how to decode sources. None: greedily.
         reading: Settings that differ from the settings of the training data, as for
             :meth:`rnnlm.Model.evaluate`.
+        **options: Further keywords of the task, as for :meth:`rnnlm.Model.evaluate`.
 
     Returns:
         The metrics of each model, and the differences of all pairs.
@@ -88,8 +89,8 @@ def compare(
     tasks = [registry.LANGUAGE_MODEL, *map(loading.task_of, models)]
     task = registry.task(tasks[-1])
     given = _given({
-        "text_settings": text_settings, "train": train, "progress": progress, "target": target,
-        "decoding": decoding, "reading": reading,
+        "text_settings": text_settings, "train": train, "progress": progress, "reading": reading,
+        **options,
     })  # fmt: skip
     task_options = _options(task, given)
     _check_settings(task, settings)
@@ -117,6 +118,11 @@ def _options(task: Task, given: Mapping[str, object]) -> object:
         takers = [
             singular for singular, option_names in names.items() if refused[0] in option_names
         ]
+        if not takers:
+            raise UsageError(
+                f"{refused[0]}= is no option of {task.singular}",
+                hint=nearest(refused[0], names[task.singular]),
+            )
         others = ", ".join(f"{name}=" for name in refused)
         raise UsageError(
             f"{refused[0]}= needs {' or '.join(takers)}",

@@ -1,8 +1,8 @@
 """Score sentences: log-probabilities, surprisals of tokens and words, likely next words.
 
 Each is read from the initial state, or all of them as one stream; with its `</s>` or without;
-alone, or given the text before it. A decoder reads each from the state of its source. Lines are
-read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
+alone, or given the text before it, or a condition that only the model understands. Lines are read
+a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
 import copy
@@ -20,7 +20,7 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
-from rnnlm.interface import Encoded, LanguageModel, Tokenizer
+from rnnlm.interface import ConditionalLanguageModel, Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
 from rnnlm.scoring.frequencies import Frequencies, frequencies_from, word_frequencies
@@ -52,7 +52,7 @@ class ModelChunk:
     """Sentences that a model has read together.
 
     The signature tells the data and method of all scores so far. A given text counts as a part of
-    its line, separated by a tab, and so does the source that a decoder reads.
+    its line, separated by a tab, and so does a condition that the model reads.
     """
 
     sentences: list[Sentence]
@@ -61,33 +61,27 @@ class ModelChunk:
 
 
 def score_sentences(
-    scorers: "Scorers", sentences: Iterable[str | Sentence], settings: SentenceScoring
+    scorers: "Scorers",
+    sentences: Iterable[str | Sentence],
+    settings: SentenceScoring,
+    conditions: Mapping[str, Any] = {},
 ) -> SentenceScores:
-    """Return the scores of `sentences` by a model, in their order."""
-    given, regions, sources = settings.given, settings.regions, settings.sources
+    """Return the scores of `sentences` by a model, in their order. conditions: keywords with the
+    conditions of the texts among them, one for all or one for each."""
+    given, regions = settings.given, settings.regions
     made = list(items_of(sentences, (str, Sentence), "sentences"))
-    # Refuse sources that the model would not read, rather than ignore them.
-    if sources is not None and not span_scoring.reads_sources(scorers.model):
-        raise UsageError(
-            "a language model reads no sources",
-            "it gives probabilities of the sentences alone",
-            "leave sources out",
-        )
     texts = [item for item in made if isinstance(item, str)]
     if not isinstance(given, str):
-        given = _one_for_each(given, len(texts), "given texts")
-    if sources is not None and not isinstance(sources, str):
-        sources = _one_for_each(sources, len(texts), "sources")
+        given = one_for_each(given, len(texts), "given texts")
+    conditions_given = _conditions(scorers.model, len(texts), conditions)
 
     # Sentences that were read have all this already.
-    of_text = of_texts(texts, given, regions, sources)
+    of_text = of_texts(texts, given, regions, conditions_given)
     every = [next(of_text) if isinstance(item, str) else item for item in made]
     with_regions = regions is not None or any(sentence.regions for sentence in every)
     # What each sentence has already is no setting of the scorer.
-    if (given, regions, sources, settings.with_regions) != ("", None, None, with_regions):
-        settings = replace(
-            settings, given="", regions=None, sources=None, with_regions=with_regions
-        )
+    if (given, regions, settings.with_regions) != ("", None, with_regions):
+        settings = replace(settings, given="", regions=None, with_regions=with_regions)
     scores = SentenceScores()
     scores.measures = settings.measures
     for chunk in score_chunks(scorers.of(settings), every):
@@ -96,7 +90,22 @@ def score_sentences(
     return scores
 
 
-def _one_for_each(texts: Iterable[str], count: int, name: str) -> list[str]:
+def _conditions(model: LanguageModel, count: int, named: Mapping[str, Any]) -> Any:
+    """Return the conditions of `count` texts: one for all, or one for each. Refuse those that the
+    model would not read, rather than ignore them."""
+    if span_scoring.reads_conditions(model):
+        return cast(ConditionalLanguageModel, model).conditions(count, **named)
+    for name, value in named.items():
+        if value is not None:
+            raise UsageError(
+                f"a language model reads no {name}",
+                "it gives probabilities of the sentences alone",
+                f"leave {name} out",
+            )
+    return None
+
+
+def one_for_each(texts: Iterable[str], count: int, name: str) -> list[str]:
     """Return texts, one for each of `count` sentences; refuse another number."""
     values = list(items_of(texts, str, name))
     if len(values) != count:
@@ -166,7 +175,7 @@ class SentenceScorer:
         # The parts that some settings need.
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
-        self.reads_sources = span_scoring.reads_sources(model)
+        self.reads_conditions = span_scoring.reads_conditions(model)
         self.frequencies: Frequencies | None = None
         if "frequency" in settings.measures:
             self.frequencies = word_frequencies(settings.frequency_from, self.tokenizer, name)
@@ -187,7 +196,7 @@ class SentenceScorer:
         """Forget what was read. A model that was saved since has another signature."""
         settings, model = self.settings, self.model
         self.lines, self.marks, self.odd_spaces = LinesHash(), Counter[str](), 0
-        self.unknown_before = UnknownWords()  # in given texts and sources
+        self.unknown_before = UnknownWords()  # in given texts and conditions
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self._signature_before = signature_before(model, settings)
@@ -268,7 +277,7 @@ class SentenceScorer:
     def _hashed(self, readable: Sequence[Sentence]) -> list[str]:
         """Return the lines of sentences as signatures hash them: with the text before them."""
         texts = _lines_given(readable)
-        if not self.reads_sources:
+        if not self.reads_conditions:
             return texts
         return [
             f"{sentence.source}\t{text}" for sentence, text in zip(readable, texts, strict=True)
@@ -283,21 +292,10 @@ class SentenceScorer:
         nulls = self.settings.unscorable == "null"
         checked, reasons = check(sentences, self.settings.special_symbols, nulls)
 
-        # A decoder needs a source for each sentence, one that its encoder can read.
-        if self.reads_sources:
-            for sentence, reason in zip(checked, reasons, strict=True):
-                if sentence.source is None and reason is None:
-                    raise UsageError(
-                        f"sentence {sentence.id} has no source",
-                        "an encoder-decoder scores a target given its source",
-                        "name it with " + keyword("sources"),
-                    )
-            whys = cast(Any, self.model).why_unread([sentence.source or "" for sentence in checked])
-            for place, why in enumerate(whys):
-                if why and not nulls:
-                    raise TextError(f"the source of sentence {checked[place].id}: {why}")
-                if why and reasons[place] is None:
-                    reasons[place] = f"its source has {why}"
+        # The conditions may be missing, or be none that the model can read.
+        if self.reads_conditions:
+            conditional = cast(ConditionalLanguageModel, self.model)
+            reasons = conditional.check_conditions(checked, reasons, nulls)
 
         # A given text contradicts reading all lines as one stream.
         if self.state is not None and any(sentence.given for sentence in checked):
@@ -339,9 +337,10 @@ class SentenceScorer:
         # Records name the unknown words of sentences, and a notice those of what is read before.
         given = dict.fromkeys(sentence.given for sentence in sentences if sentence.given)
         self.unknown_before.add(list(given), tokenizer)
-        if self.reads_sources:
-            sources = dict.fromkeys(sentence.source or "" for sentence in sentences)
-            self.unknown_before.add(list(sources), cast(Any, self.model).source_tokenizer)
+        if self.reads_conditions:
+            conditions = dict.fromkeys(sentence.source or "" for sentence in sentences)
+            conditional = cast(ConditionalLanguageModel, self.model)
+            self.unknown_before.add(list(conditions), conditional.condition_tokenizer)
 
         # The tokenizer's words count in perplexities; those that are shown may be others.
         words = self.finder.find(encoded, begins)
@@ -512,12 +511,8 @@ def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signatu
 def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     """Make sure that the settings go with each other and with the model."""
     check_context(settings.context)
-    if settings.context == "carry" and span_scoring.reads_sources(model):
-        raise UsageError(
-            "an encoder-decoder reads each target from its own source",
-            "context is carry",
-            "use " + keyword("context", "reset"),
-        )
+    if span_scoring.reads_conditions(model):
+        cast(ConditionalLanguageModel, model).check_context(settings.context)
 
     # Refuse settings that have no effect without another one, or that the model cannot follow.
     of_tokens = TOKEN_MEASURES if settings.tokens else ()
@@ -599,10 +594,10 @@ def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
             for region in regions
         )
         text = joined(regions)
-    source = sentence.source and checked_text(sentence.source, where, special_symbols)
+    condition = sentence.source and checked_text(sentence.source, where, special_symbols)
     if is_blank(text):
         text = ""
-    return replace(sentence, text=text, given=given, regions=regions, source=source)
+    return replace(sentence, text=text, given=given, regions=regions, source=condition)
 
 
 def _is_plain(sentences: Sequence[Sentence]) -> bool:

@@ -71,7 +71,7 @@ class SentenceScore:
             be read.
         region_scores: Scores of the regions, if requested.
         columns: Columns of its table, by name.
-        source: Source text whose target the sentence is.
+        source: Condition of the score, as in :class:`rnnlm.Sentence`.
         by_word: Whether its table has a row for each word, so that each of its columns is a tuple
             with a value for each word.
     """
@@ -89,7 +89,7 @@ class SentenceScore:
     reason: str | None = None
     region_scores: tuple[RegionScore, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
-    source: str | None = None
+    source: Any = None
     by_word: bool = False
 
     @property
@@ -134,7 +134,7 @@ class ReadSentences:
     frequency_W: np.ndarray  # of shown words
     search: WordSearch | None
     measured_N: Mapping[str, np.ndarray]  # of all tokens, by name
-    initial: Initial | None = None  # beginnings of lines that have sources
+    initial: Initial | None = None  # beginnings of lines that have conditions
 
     @functools.cached_property
     def totals(self) -> dict[str, list[Any]]:

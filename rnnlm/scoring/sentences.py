@@ -7,8 +7,8 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +25,12 @@ from rnnlm.storage.files.reading import (
     text_lines,
 )
 from rnnlm.text import sources
-from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
+from rnnlm.text.lines import WORD_SPACE, is_blank, unwrapped, without_end
 from rnnlm.text.named_columns import (
     LEFT_OUT,
-    SOURCE,
     InputTable,
     RowFilter,
     column_named,
-    columns_of,
     detect_format,
     new_names,
     open_table,
@@ -152,8 +150,8 @@ class Sentence:
         by_word: Whether its table has a row for each word, so that each of its columns is a tuple
             with a value for each word.
         regions: Regions that make up the text, if any.
-        source: Source text whose target is the text; an encoder-decoder reads it. Language models
-            score only the text.
+        source: Condition of its score besides the text before it. Only models that read conditions
+            understand it; language models score only the text.
     """
 
     text: str
@@ -162,14 +160,14 @@ class Sentence:
     reason: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
-    source: str | None = None
+    source: Any = None
     by_word: bool = False
 
 
 def read_sentences(
     names: str | Path | Sequence[str | Path],
     settings: SentenceSettings = SentenceSettings(),
-    targets: Sequence[str] = (),
+    **changes: Any,
 ) -> Iterator[Sentence]:
     """Read sentences, numbered from 1 throughout. Notices report duplicate ids, and `|` as a word,
     which may be meant to separate regions.
@@ -177,7 +175,7 @@ def read_sentences(
     Args:
         names: One or more files, globs, data sets or `-`.
         settings: How to read them.
-        targets: Files of the sentences, if `names` are the files of their sources, line by line.
+        **changes: Fields of the settings with other values.
 
     Returns:
         An iterator over the sentences.
@@ -187,11 +185,12 @@ def read_sentences(
         TextError: With the first sentence, a source or a column does not exist, a source cannot be
             read, the mark of a region is inside a word, or the lengths of files differ.
     """
+    settings = replace(settings, **changes) if changes else settings
     settings.check()
     given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")
     files = tuple(os.fspath(name) for name in given)
     warn_of_repeats(files)
-    return _numbered(_records(files, tuple(targets), settings), settings)
+    return _numbered(settings.records(files) or _records(files, settings), settings)
 
 
 def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterator[Sentence]:
@@ -217,7 +216,7 @@ def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterat
         if sentence.id is None:
             sentence.id = number
         if sentence.source is None:
-            sentence.source = settings.given_source
+            sentence.source = settings.condition
         yield sentence
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
@@ -242,7 +241,7 @@ def read_texts(
     files = sources.expand(names)
     row_filter = RowFilter(settings.where, len(files))
     for name in files:
-        _check_encoding(name, settings)
+        check_encoding(name, settings)
     for name in files:
         has_rows = _is_dataset(name) or _is_table(tables.kind_of(name), settings)
         unit = "row" if has_rows else "line"
@@ -253,7 +252,7 @@ def read_texts(
 def of_arguments(texts: Iterable[str], settings: SentenceSettings) -> Iterator[Sentence]:
     """Yield the sentences of texts at hand, read as the settings say."""
     spaced = map(settings.spaced, texts)
-    return of_texts(spaced, settings.given, settings.region_mark, settings.given_source)
+    return of_texts(spaced, settings.given, settings.region_mark, settings.condition)
 
 
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
@@ -271,10 +270,10 @@ def of_texts(
     texts: Iterable[str],
     given: str | Iterable[str] = "",
     region_mark: str | None = None,
-    sources: str | Iterable[str] | None = None,
+    conditions: Any = None,
 ) -> Iterator[Sentence]:
-    """Yield the sentences of texts at hand. All may have one given text and one source, or each its
-    own.
+    """Yield the sentences of texts at hand. All may have one given text and one condition, or each
+    its own.
 
     Raises:
         TextError: `region_mark`, which separates regions in a text, is inside a word.
@@ -282,10 +281,10 @@ def of_texts(
     """
     if region_mark is not None:
         check_mark(region_mark)
-    rows = zip(texts, _for_each(given), _for_each(sources), strict=False)
-    for number, (text, before, source) in enumerate(rows, start=1):
-        text, regions = _regions(text, region_mark, f"sentence {number}")
-        yield Sentence(text, number, before or "", regions=regions, source=source)
+    rows = zip(texts, _for_each(given), _for_each(conditions), strict=False)
+    for number, (text, before, condition) in enumerate(rows, start=1):
+        text, regions = without_marks(text, region_mark, f"sentence {number}")
+        yield Sentence(text, number, before or "", regions=regions, source=condition)
 
 
 def _for_each(texts: str | Iterable[str] | None) -> Iterable[str | None]:
@@ -293,7 +292,7 @@ def _for_each(texts: str | Iterable[str] | None) -> Iterable[str | None]:
     return itertools.repeat(texts) if texts is None or isinstance(texts, str) else texts
 
 
-def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region, ...]]:
+def without_marks(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region, ...]]:
     """Return the text without the marks, and its regions; none where there is no mark."""
     if not mark:
         return text, ()
@@ -301,56 +300,15 @@ def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region
     return joined(regions), regions
 
 
-def _records(
-    names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
-) -> Iterator[Sentence]:
+def _records(names: tuple[str, ...], settings: SentenceSettings) -> Iterator[Sentence]:
     """Yield the sentences of all sources, one after the other."""
     carried = CarriedColumns(settings.keep)
-    files = _sources(names, targets, settings)
+    files = sources.expand(names)
     row_filter = RowFilter(settings.where, len(files))
-    for name, target in files:
-        _check_encoding(name, settings)
-        if target is not None:
-            _check_encoding(target, settings)
-    for name, target in files:
-        if target is not None:
-            yield from _pairs_of_lines(name, target, settings)
-        else:
-            yield from _read(name, settings, carried, row_filter)
-
-
-def _sources(
-    names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
-) -> list[tuple[str, str | None]]:
-    """Return all sources that `names` refer to, each with the file of the targets on its lines,
-    which is at its place in `targets`."""
-    if not targets and settings.are_pairs:
-        return [(name, None) for name in sources.expand_files(names, "pairs", ".tsv")]
-    if not targets:
-        return [(name, None) for name in sources.expand(names)]
-    if settings.wants_table or settings.given_source is not None or settings.unwrap:
-        raise UsageError(
-            "columns, unwrapping, and one source for all, are for tables and sentences only",
-            keyword("target") + " names a file of plain lines, one target for each source",
-            "leave one out",
-        )
-    files = sources.expand_files(targets, "targets", ".txt")
-    of = sources.expand_files(names, "sources", ".txt")
-    if len(files) != len(of):
-        raise UsageError(
-            f"there are {len(of)} source files and {len(files)} target files",
-            "each source file needs a target file",
-            "name as many files with " + keyword("target"),
-        )
-    return list(zip(of, files, strict=True))
-
-
-def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    for number, both in side_by_side((source, file), settings.errors, "targets"):
-        before, text = map(settings.spaced, both)
-        text, regions = _regions(text, settings.region_mark, f"{shown_name(file)}, line {number}")
-        columns = {SOURCE: tables.without_halves(before)}
-        yield Sentence(text, given=settings.given, columns=columns, regions=regions, source=before)
+    for name in files:
+        check_encoding(name, settings)
+    for name in files:
+        yield from _read(name, settings, carried, row_filter)
 
 
 def _read(
@@ -359,18 +317,12 @@ def _read(
     """Return the sentences of one source: a data set, a table, or lines."""
     kind = tables.kind_of(name)
     has_rows = _is_dataset(name) or settings.wants_table or _is_table(kind, settings)
-    if settings.unwrap and has_rows:
-        raise UsageError(
-            f"{shown_name(name)} is a table: its rows are the sentences",
-            keyword("unwrap") + " joins the lines of text files",
-            "leave it out",
-        )
+    if has_rows:
+        check_unwrap(name, settings)
     if _is_dataset(name):
         return _dataset(name, settings)
 
     # A table, where it is one by its name and columns are asked for; else lines.
-    if not kind and settings.are_pairs:
-        kind = tables.TSV
     if not kind and settings.wants_table:
         lines_are_json = detect_format(name, settings.errors, lambda lines: "") == "jsonl"
         kind = tables.JSON_LINES if lines_are_json else None
@@ -385,7 +337,17 @@ def _read(
     return _lines(name, settings)
 
 
-def _check_encoding(source: str, settings: SentenceSettings) -> None:
+def check_unwrap(name: str, settings: SentenceSettings) -> None:
+    """Make sure that the rows of a table are not to be joined like lines."""
+    if settings.unwrap:
+        raise UsageError(
+            f"{shown_name(name)} is a table: its rows are the sentences",
+            keyword("unwrap") + " joins the lines of text files",
+            "leave it out",
+        )
+
+
+def check_encoding(source: str, settings: SentenceSettings) -> None:
     """Make sure that no more than a few lines of a file are not UTF-8, before any of them is read.
     Standard input and pipes are read once, and the texts of Parquet files are within."""
     is_read_again = source != STANDARD_INPUT and os.path.isfile(source)
@@ -414,7 +376,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
             regions: tuple[Region, ...] = ()
             if settings.region_mark and not reason:
                 where = f"{shown_name(source)}, line {number}"
-                text, regions = _regions(text, settings.region_mark, where)
+                text, regions = without_marks(text, settings.region_mark, where)
             yield Sentence(text, None, settings.given, reason, regions=regions)
 
 
@@ -432,7 +394,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
             yield Sentence("", None, reason="the row holds no text")
             continue
         text = settings.spaced(text)
-        text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
+        text, regions = without_marks(text, settings.region_mark, f"{source}, row {number}")
         yield Sentence(text, None, settings.given, regions=regions)
 
 
@@ -446,34 +408,43 @@ def _table(
     """Yield the rows of a table. Columns are the columns of the first row that can be read; cells
     that a later one lacks concern that row alone."""
     named = (
-        settings.column, settings.target_column, settings.id_column, settings.given_column,
+        settings.column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ()), *settings.sentence_columns,
     )  # fmt: skip
-    table = open_table(
-        source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
-    )
+    table = open_table(source, kind, settings.errors, named, unreadable="report")
     table = row_filter.marked(table)
     if settings.sentence_columns:
         yield from _sentences_of_words(table, settings, carried)
         return
+    yield from sentences_of_rows(table, settings, carried, _columns_of)
+
+
+def sentences_of_rows(
+    table: InputTable,
+    settings: SentenceSettings,
+    carried: CarriedColumns,
+    find: "Callable[[InputTable, SentenceSettings], Columns]",
+) -> Iterator[Sentence]:
+    """Yield a sentence for each row of a table. find: finds the columns of the table."""
     columns = None
     if table.names:
-        columns = _columns_of(table, settings)
-        if len(columns.texts) == 1 and not columns.source:
+        columns = find(table, settings)
+        if len(columns.texts) == 1 and not columns.condition:
             [text] = columns.texts
-            tell_of_guess(source, table.names, text, settings.column or settings.region_columns)
+            of_text = settings.column or settings.region_columns
+            tell_of_guess(table.source, table.names, text, of_text)
             tell_of_word_rows(table, text)
         left_out = set(columns.texts)
         if columns.id == ID:
             left_out.add(ID)
-        always = [columns.source] if columns.source else []
-        carried.begin_table(source, table.names, left_out, always)
+        always = [columns.condition] if columns.condition else []
+        carried.begin_table(table.source, table.names, left_out, always)
     for row in table.rows:
         if row.reason:
             yield Sentence("", None, reason=row.reason)
             continue
         # The first rows have no columns at all: an error says so.
-        columns = columns or _columns_of(table, settings)
+        columns = columns or find(table, settings)
         yield _sentence(row, columns, settings, carried.of(row))
 
 
@@ -497,55 +468,45 @@ def _sentences_of_words(
         yield Sentence(text, given=settings.given, columns=columns, by_word=True)
 
 
-class _Columns(NamedTuple):
-    """The names of the columns that hold the text (one, or its regions), the ids, the sources, and
-    the given texts; None where there are none."""
+class Columns(NamedTuple):
+    """The names of the columns that hold the text (one, or its regions), the ids, the conditions,
+    and the given texts; None where there are none."""
 
     texts: tuple[str, ...]
     id: str | None
-    source: str | None = None
+    condition: str | None = None
     given: str | None = None
 
 
-def _columns_of(table: InputTable, settings: SentenceSettings) -> _Columns:
+def _columns_of(table: InputTable, settings: SentenceSettings) -> Columns:
     """Find the columns that the settings ask for in a table."""
     names, where = table.names, table.where
-    source = None
-    if settings.are_pairs:
-        if len(names) < 2:
-            hint = (
-                "name a table with "
-                + keyword("input")
-                + "; or the files of both sides, with "
-                + keyword("input")
-                + " and "
-                + keyword("target")
-                + "; or one source with "
-                + keyword("source")
-            )
-            raise TextError(
-                f"{where}: not a row of a table of pairs",
-                "an encoder-decoder scores targets given their sources",
-                hint,
-            )
-        source, text = columns_of(table, settings.pairs)
-        texts: tuple[str, ...] = (text,)
-    else:
-        texts = tuple(column_named(name, names, where) for name in settings.region_columns)
-        texts = texts or (text_column(names, table.sample, where, settings.column),)
+    texts = tuple(column_named(name, names, where) for name in settings.region_columns)
+    texts = texts or (text_column(names, table.sample, where, settings.column),)
+    return columns_beside(table, settings, texts)
+
+
+def columns_beside(
+    table: InputTable,
+    settings: SentenceSettings,
+    texts: tuple[str, ...],
+    condition: str | None = None,
+) -> Columns:
+    """Find the columns of ids and given texts beside those of the texts and of their conditions."""
+    names, where = table.names, table.where
 
     # A column "id" holds the ids, unless it is the text.
     id, before = (
         name and column_named(name, names, where)
         for name in (settings.id_column, settings.given_column)
     )
-    if not id and ID in names and ID not in (*texts, source):
+    if not id and ID in names and ID not in (*texts, condition):
         id = ID
-    return _Columns(texts, id or None, source, before or None)
+    return Columns(texts, id or None, condition, before or None)
 
 
 def _sentence(
-    row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]
+    row: tables.Row, of: Columns, settings: SentenceSettings, columns: Mapping[str, Any]
 ) -> Sentence:
     """Make a sentence of a row, or say why it has no text."""
     # A reason not to score it: the first cell that is no text, or a row that is too long.
@@ -557,10 +518,10 @@ def _sentence(
         if not tables.has_text(given):
             given = ""
         reason = reason or (why_no_text(given, of.given) if given else None)
-    source: Any = None
-    if of.source:
-        source = _cell(row, of.source, settings)
-        reason = reason or why_no_text(source, of.source)
+    condition: Any = None
+    if of.condition:
+        condition = _cell(row, of.condition, settings)
+        reason = reason or why_no_text(condition, of.condition)
     reason = reason or _why_unreadable(text, settings)
     if row.is_too_long:
         reason = tables.TOO_LONG
@@ -572,8 +533,8 @@ def _sentence(
     elif id is not None and (isinstance(id, bool) or not isinstance(id, (int, str))):
         id = str(id)
     if reason:
-        given, source = "", None
-    given, source = settings.spaced(given), source and settings.spaced(source)
+        given, condition = "", None
+    given, condition = settings.spaced(given), condition and settings.spaced(condition)
     return Sentence(
         text=text,
         id=id,
@@ -581,7 +542,7 @@ def _sentence(
         reason=reason,
         columns=columns,
         regions=regions,
-        source=source,
+        source=condition,
     )
 
 
@@ -601,7 +562,7 @@ def _text_of(
         if reason:
             return "", (), reason
         mark = None if row.is_too_long else settings.region_mark
-        return *_regions(settings.spaced(text), mark, row.where), None
+        return *without_marks(settings.spaced(text), mark, row.where), None
 
     # An empty cell is a region without words.
     regions = []

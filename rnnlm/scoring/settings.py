@@ -2,23 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from rnnlm import interface, satellites
 from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.errors import UsageError, keyword
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
-from rnnlm.text.named_columns import ParallelSettings, Where
+from rnnlm.text.named_columns import Where
 from rnnlm.text.sources import SentenceColumns, SourceSettings
+
+if TYPE_CHECKING:
+    from rnnlm.model_methods import SentencePart
+else:
+    SentencePart = satellites.with_parts(interface.SentencePart)
 
 WordMeasure = Literal["entropy", "frequency", "rank", "order", "lags"]
 TOKEN_MEASURES = ("rank", "order")  # of tokens, and of words that are one token
 
 # ---- How sentences are read: from which columns, with which text before them, and with which
-# further columns.
+# further columns. What some models read beside a sentence, satellites bring.
 
 
 @dataclass(frozen=True)
-class SentenceSettings(ValidatedSettings):
+class SentenceSettings(SentencePart, ValidatedSettings):
     """How to read sentences.
 
     Row numbers, the default ids, count the records of all sources, from 1. `given` is one text for
@@ -31,9 +37,6 @@ class SentenceSettings(ValidatedSettings):
             inserts U+FFFD.
         unwrap: Whether the lines of text files are joined, as in
             :class:`rnnlm.text.lines.TextSettings`, and their sentences scored.
-        are_pairs: Rows of tables are pairs of a source, in `column`, and a text, in
-            `target_column`; without names, the columns are found as in
-            :mod:`rnnlm.tasks.seq2seq.pairs`.
     """
 
     column: str | None = None
@@ -63,19 +66,6 @@ class SentenceSettings(ValidatedSettings):
     ] = ()
     sentence_columns: SentenceColumns = ()
     where: Where = ()
-    are_pairs: bool = False
-    target_column: Annotated[
-        str | None,
-        about(
-            "column of a table that holds the targets; `column` then names the sources; "
-            "none: found as in rnnlm train",
-            title="NAME",
-        ),
-    ] = None
-    given_source: Annotated[
-        str | None, about("source text of all sentences, to score log p(sentence | source)")
-    ] = None
-
     strip: Annotated[
         bool,
         about("reduce white space to one space between words, and none at the ends of a sentence"),
@@ -98,8 +88,7 @@ class SentenceSettings(ValidatedSettings):
     def wants_table(self) -> bool:
         """Whether a setting names a column, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
-        named = named or self.target_column or self.sentence_columns or self.where
-        return bool(named or self.are_pairs or self.keep)
+        return bool(named or self.sentence_columns or self.where or self.keep)
 
     @property
     def source(self) -> SourceSettings:
@@ -117,29 +106,15 @@ class SentenceSettings(ValidatedSettings):
                 "a given text for all and a column of given texts cannot be combined",
                 hint="choose one",
             )
-        if self.given_source is not None and self.target_column:
-            raise UsageError(
-                "the source is given twice",
-                "one source for all targets cannot be combined with a column of targets "
-                "beside their sources",
-                "choose one",
-            )
         # The words of a sentence are in rows of their own.
-        of_rows = self.given_column or self.id_column or self.has_regions or self.are_pairs
-        if self.sentence_columns and of_rows:
+        if self.sentence_columns and (self.given_column or self.id_column or self.has_regions):
             raise UsageError(
                 keyword("sentence_columns") + " cannot be combined with columns of ids or of given "
-                "texts, with regions or pairs",
+                "texts, or with regions",
                 "each row holds one word of a sentence",
                 "leave the others out",
             )
         # Regions are one text cut into pieces: its pieces cannot come from two places.
-        if self.are_pairs and self.region_columns:
-            raise UsageError(
-                "region columns cannot be combined with pairs",
-                "a target is one column",
-                "mark regions within it: " + keyword("regions", "MARK"),
-            )
         if self.region_columns and (self.column or self.region_mark is not None):
             alternative = "a text column" if self.column else "a mark between regions"
             raise UsageError(
@@ -149,11 +124,6 @@ class SentenceSettings(ValidatedSettings):
             )
         if self.region_mark is not None:
             check_mark(self.region_mark)
-
-    @property
-    def pairs(self) -> ParallelSettings:
-        """How to find the columns of pairs."""
-        return ParallelSettings(column=self.column, target_column=self.target_column)
 
     @property
     def errors(self) -> str:
@@ -259,12 +229,5 @@ class SentenceScoring(ScoringSettings):
         about(
             'mark that separates regions in the sentences, such as "|"; it is removed, and '
             "`region_scores` has the surprisal of each region"
-        ),
-    ] = None
-    sources: Annotated[
-        str | Sequence[str] | None,
-        about(
-            "for an encoder-decoder: source of each sentence, one for all or one for each; "
-            "scores are log p(sentence | source)"
         ),
     ] = None

@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from types import NoneType
 from typing import Any, NamedTuple, cast
@@ -19,7 +19,6 @@ from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import NamedModel, load_all
-from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.parallel import process_pool
 from rnnlm.scoring.rows import RowLayout, record
 from rnnlm.scoring.scorer import (
@@ -32,7 +31,7 @@ from rnnlm.scoring.scorer import (
 )
 from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, by_sentence
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.files.file_types import legacy_encoding
 from rnnlm.storage.files.reading import SAMPLE_BYTES
 from rnnlm.storage.files.resuming import settings_identity
@@ -205,28 +204,6 @@ def _scorers_here(
 ) -> dict[str, SentenceScorer]:
     loaded = load_all(models, device)
     return scorers_of({of.label: model for of, model in zip(models, loaded, strict=True)}, settings)
-
-
-def reading_for(
-    models: Mapping[str, LanguageModel], settings: SentenceSettings, targets: Sequence[str]
-) -> SentenceSettings:
-    """Return how sentences are read for these models: as targets of their sources, in tables of
-    pairs where no source or file of targets is named, if one of the models reads sources."""
-    named = {
-        "given_source": settings.given_source is not None,
-        "target_column": settings.target_column is not None,
-        "targets": bool(targets),
-    }
-    if any(map(reads_sources, models.values())):
-        return replace(settings, are_pairs=not named["given_source"] and not targets)
-    for name, is_named in named.items():
-        if is_named:
-            raise UsageError(
-                f"{next(iter(models))} is a language model, which reads no source",
-                "it gives probabilities of the sentences alone",
-                "leave " + keyword(name) + " out, or name an encoder-decoder",
-            )
-    return settings
 
 
 def describe_run_of_models(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise, zip_longest
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
@@ -572,24 +572,3 @@ def by_kind(reasons: Counter[str]) -> Counter[str]:
 def without_end(line: str) -> str:
     """Return a line without its line end."""
     return line.removesuffix("\n").removesuffix("\r")
-
-
-def side_by_side(
-    files: Sequence[str], errors: str, what: str
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield the lines that have the same number in files of the same length, without their ends.
-
-    Raise TextError if one file has fewer lines than another. what: content of the other files, for
-    messages.
-    """
-    streams = [(without_end(line) for _, line in lines_with_ends(file, errors)) for file in files]
-    for number, lines in enumerate(zip_longest(*streams), start=1):
-        if None in lines:
-            shorter = files[lines.index(None)]
-            longer = next(name for name, line in zip(files, lines, strict=True) if line is not None)
-            raise TextError(
-                f"{shorter} has {plural(number - 1, 'line')}, {longer} has more",
-                f"line by line, one file holds the {what} of the other",
-                f"look at line {number:,} of {longer}",
-            )
-        yield number, lines

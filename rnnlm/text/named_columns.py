@@ -1,4 +1,4 @@
-"""Read tables of named columns: the one reader of texts with labels, of pairs, and of sources.
+"""Read tables of named columns: the one reader of texts, texts with labels, and pairs.
 
 Two questions are answered here for all of them: whether the first row is a header, and which column
 holds which content. Names answer them, and the content of columns; if neither does, the first row
@@ -34,9 +34,6 @@ KINDS = {  # by the name of the format in settings
     "jsonl": tables.JSON_LINES,
     "parquet": tables.PARQUET,
 }
-# In JSON-lines and Parquet, an object of this name may hold the columns of pairs, one text for each
-# language, as in data sets of the hub.
-TRANSLATION = "translation"
 
 Values = Mapping[Any, Any]
 
@@ -92,7 +89,7 @@ class InputTable:
 
 def open_table(
     source: str, kind: str, errors: str | None, requested: Sequence[str | None] = (),
-    only_asked: bool = False, has_languages: bool = False,
+    only_asked: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
     on_read: Callable[[int], None] | None = None, line_format: tables.LineFormat | None = None,
 ) -> InputTable:  # fmt: skip
@@ -100,8 +97,7 @@ def open_table(
 
     kind: one of the kinds of :mod:`rnnlm.storage.files.tables`. requested: the columns that are
     named. only_asked: no others are needed, so that no others are read from a Parquet file.
-    has_languages: the columns may be in an object TRANSLATION. unreadable, on_read, line_format: as
-    in :func:`rnnlm.storage.files.tables.rows`.
+    unreadable, on_read, line_format: as in :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in requested if name]
@@ -117,11 +113,9 @@ def open_table(
             source, kind, errors, unreadable, names, has_header, on_read, line_format
         )
 
-    # Check them as they come, and take pairs out of their object.
+    # Check them as they come.
     if unreadable == "raise":
         rows = map(check_length, rows)
-    if has_languages:
-        rows = (row._replace(values=dict(languages_of(row.values, named))) for row in rows)
     return table_of(source, rows)
 
 
@@ -194,14 +188,6 @@ class RowFilter:
             "out, by " + keyword("where")
         )
         return replace(table, sample=kept[: tables.SAMPLE_ROWS], rows=iter(rows))
-
-
-def languages_of(values: Values, requested: Sequence[str]) -> Values:
-    """Return the columns of a row of pairs: its own, or the languages of its `translation`."""
-    inner = values.get(TRANSLATION)
-    if isinstance(inner, dict) and not any(name in values for name in requested):
-        return inner
-    return values
 
 
 def cell(values: Values, column: str, where: str) -> Any:
@@ -633,68 +619,3 @@ def unclear(where: str, names: Sequence[str], what: str, ways: Sequence[str]) ->
         "it has " + (", ".join(names) or "no columns"),
         "name it: " + joined_message(", or ", ways) if ways else "",
     )
-
-
-# ---- Pairs: the column of sources, and the column of targets.
-
-Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
-
-
-@dataclass(frozen=True)
-class ParallelSettings:
-    """Settings for reading pairs. Columns are named by the header of a table; in a table without a
-    header, by their numbers, from 1."""
-
-    format: Annotated[
-        Format, about("format of the pairs; auto infers it from the file's name and content")
-    ] = "auto"
-    column: Annotated[str | None, about("column of the sources", title="NAME")] = None
-    target_column: Annotated[
-        str | None, about("column of the targets; `column` names that of the sources", title="NAME")
-    ] = None
-    skip_empty: Annotated[
-        bool,
-        about(
-            "skip pairs with an empty side; without this, an empty line in parallel files is "
-            "an error"
-        ),
-    ] = False
-    encoding_errors: Annotated[
-        Literal["strict", "replace"],
-        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
-    ] = "strict"
-    special_symbols: Annotated[
-        Literal["error", "drop", "replace"],
-        about("<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
-    ] = "error"
-
-
-SOURCE, TARGET = "source", "target"  # in place of names of columns
-Columns = tuple[str, str]  # of the sources, of the targets
-
-
-def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
-    """Return the columns of sources and targets of a table: those that are named, else those that
-    are usually called so, else the only two in their order."""
-    names, where = table.names, table.where
-    source = settings.column and column_named(settings.column, names, where)
-    target = settings.target_column and column_named(settings.target_column, names, where)
-    if source and target:
-        return source, target
-
-    candidates = [usual_among(names, usual) for usual in USUAL_PAIRS]
-    candidates.append([*names])
-    # Where one of two columns is named, the other one is the other side.
-    if source is not None or target is not None:
-        candidates.append([*reversed(names)])
-    for columns in candidates:
-        sides = zip((source, target), columns, strict=False)
-        if len(columns) == 2 and all(side in (None, column) for side, column in sides):
-            return columns[0], columns[1]
-    unnamed = [name for name in names if name not in (source, target)]
-    others = likely_texts(unnamed, table.sample)
-    ways = [
-        (keyword("column", source or first) + " and " + keyword("target_column", target or second))
-        for first, second in itertools.permutations(others[:2], 2)
-    ]
-    raise unclear(where, names, "the sources, and which the targets", ways)

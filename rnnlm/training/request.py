@@ -59,11 +59,7 @@ class TrainingRequest:
         about("start from another model: its weights, sizes and tokenizer", title="MODEL"),
     ] = None
     task: Annotated[
-        str | None,
-        about(
-            "train for tagging, classification or seq2seq instead of language modelling",
-            title="TASK",
-        ),
+        str | None, about("train for a task instead of language modelling", title="TASK")
     ] = None
     contextual: Annotated[
         tuple[str, ...],

@@ -3,6 +3,7 @@ and the methods of `rnnlm.Model` for type checkers, and the table of all names b
 says which satellite is missing. `python tests/support/satellite_files.py` writes them."""
 
 import re
+import sys
 from typing import get_args
 
 from rnnlm import satellites
@@ -33,16 +34,36 @@ def _place(line: str) -> list[str]:
 
 
 def model_methods() -> str:
-    """Return the stub of the class that has all methods of satellites."""
-    functions = [method.function for method in satellites.entries("methods")]
-    classes = {it.__qualname__.partition(".")[0]: it.__module__ for it in functions}
-    names = list(classes)
-    imports = sorted(f"from {module} import {name}" for name, module in classes.items())
-    about = f'"""The methods that satellites bring to rnnlm.Model.\n\n{BY_SCRIPT}"""'
-    bases = [f"    {', '.join(names)}"]
-    if len(bases[0]) > 100:
-        bases = [f"    {name}," for name in names]
-    return "\n".join([about, "", *imports, "", "class ModelMethods(", *bases, "): ...", ""])
+    """Return the stub of the classes that have all methods, settings and keywords of satellites."""
+    joined: dict[str, list[type]] = {"ModelMethods": []}
+    for method in satellites.entries("methods"):
+        holder = _class_of(method.function)
+        if holder not in joined["ModelMethods"]:
+            joined["ModelMethods"].append(holder)
+    for part in satellites.entries("parts"):
+        joined.setdefault(part.name, []).append(part.load())
+    classes = [part for parts in joined.values() for part in parts]
+    names_in: dict[str, list[str]] = {}
+    for part in classes:
+        names_in.setdefault(part.__module__, []).append(part.__name__)
+    lines = [f'"""The methods, settings and keywords that satellites bring.\n\n{BY_SCRIPT}"""', ""]
+    for module, names in sorted(names_in.items()):
+        lines.append(f"from {module} import {', '.join(sorted(names))}")
+    lines.append("")
+    for name, parts in joined.items():
+        bases = [part.__name__ for part in parts]
+        line = f"class {name}({', '.join(bases)}): ..."
+        lines += [line] if len(line) <= 100 else [f"class {name}(", *_listed(bases), "): ..."]
+    return "\n".join([*lines, ""])
+
+
+def _listed(names: list[str]) -> list[str]:
+    return [f"    {name}," for name in names]
+
+
+def _class_of(method) -> type:
+    """Return the class that a method is defined in."""
+    return getattr(sys.modules[method.__module__], method.__qualname__.partition(".")[0])
 
 
 def table() -> str:

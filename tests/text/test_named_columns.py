@@ -18,9 +18,9 @@ from rnnlm.tasks.labelling.formats.documents import read_table
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
-from rnnlm.tasks.seq2seq.pairs import read_pairs
+from rnnlm.tasks.seq2seq.options import ParallelSettings
+from rnnlm.tasks.seq2seq.pairs import languages_of, read_pairs
 from rnnlm.text import named_columns
-from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings, read as read_source
 
 READERS = {
@@ -44,8 +44,8 @@ def test_usual_columns_come_before_the_only_one():
 
 def test_languages_stand_in_their_object():
     values = {"id": 1, "translation": {"en": "a", "de": "b"}}
-    assert named_columns.languages_of(values, ["en"]) == {"en": "a", "de": "b"}
-    assert named_columns.languages_of(values, ["id"]) == values
+    assert languages_of(values, ["en"]) == {"en": "a", "de": "b"}
+    assert languages_of(values, ["id"]) == values
     assert named_columns.cell(values, "id", "f, line 1") == 1
 
 

@@ -8,10 +8,10 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.known_formats import read_labelled
+from rnnlm.tasks.seq2seq.options import ParallelSettings
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
-from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
 

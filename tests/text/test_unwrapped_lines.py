@@ -141,7 +141,7 @@ def test_sentences_of_wrapped_files_are_scored(tmp_path):
         with pytest.raises(UsageError, match="a table: its rows are the sentences"):
             list(read_sentences(table, SentenceSettings(unwrap=True, **settings)))
     with pytest.raises(UsageError, match="unwrapping"):
-        list(read_sentences(path, SentenceSettings(unwrap=True), [str(path)]))
+        list(read_sentences(path, SentenceSettings(unwrap=True), targets=[str(path)]))
 
 
 def test_documents_of_wrapped_files_are_filtered(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, keyword
-from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.interface import Array, ConditionalLanguageModel, HiddenStateModel, LanguageModel, State
 from rnnlm.parallel import interruptible_pieces, tokens_of_a_piece
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.encoding import known_ids
@@ -213,27 +213,27 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
     return math.exp(mean) if mean < 700 else None
 
 
-# ---- Lines that are conditional on others: a model that offers `states` begins each line in the
-# state of its source.
+# ---- Lines with conditions: a model that offers `states` begins each line in the state of its
+# condition, which only the model understands.
 
 
-def reads_sources(model: LanguageModel) -> bool:
-    """Return whether the model gives probabilities of a line given its source, as the decoder of an
-    encoder-decoder does."""
+def reads_conditions(model: LanguageModel) -> bool:
+    """Return whether the model gives probabilities of a line given its condition, as a
+    :class:`rnnlm.interface.ConditionalLanguageModel` does."""
     return hasattr(model, "states")
 
 
-def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initial | None:
-    """Return where lines of these sources begin, as :func:`score_spans` takes it; None: the model
-    reads no sources. A source that several lines of a batch share is read once."""
-    if not reads_sources(model):
+def initial_states(model: LanguageModel, conditions: Sequence[Any]) -> Initial | None:
+    """Return where lines of these conditions begin, as :func:`score_spans` takes it; None: the
+    model reads none. A condition that several lines of a batch share is read once."""
+    if not reads_conditions(model):
         return None
-    decoder = cast(Any, model)
+    conditional = cast(ConditionalLanguageModel, model)
 
     def initial(lines: np.ndarray) -> State:
-        numbers: dict[str | None, int] = {}
-        rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
-        state: State = decoder.states(list(numbers))
+        numbers: dict[Any, int] = {}
+        rows = [numbers.setdefault(conditions[line], len(numbers)) for line in lines.tolist()]
+        state = conditional.states(list(numbers))
         return state if len(rows) == len(numbers) else state.select(rows)
 
     return initial

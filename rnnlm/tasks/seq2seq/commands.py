@@ -13,13 +13,20 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import options, terminal
-from rnnlm.cli.declaring import Command, IntRange, option_called, options_of, section, stacked
+from rnnlm.cli.declaring import (
+    Command,
+    IntRange,
+    explained,
+    option_called,
+    options_of,
+    section,
+    stacked,
+)
 from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
-from rnnlm.tasks.seq2seq.options import DecodingSettings
-from rnnlm.tasks.seq2seq.pairs import ParallelSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings, ParallelSettings, TargetSentences
 from rnnlm.training.request import TrainingRequest
 
 if TYPE_CHECKING:
@@ -319,7 +326,7 @@ train_options = stacked(
 )  # fmt: skip
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
-compare_options = stacked(
+_pair_options = stacked(
     section(
         _PAIRS,
         click.option("--target", multiple=True, metavar="FILE",
@@ -354,9 +361,28 @@ def _without_model(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+compare_options = stacked(
+    explained(
+        "rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...",
+        more="Encoder-decoders are compared by all metrics of `rnnlm eval`, regardless of their "
+        "tokens; their perplexities are compared only if they count the same tokens, words or "
+        "characters.",
+    ),
+    _pair_options,
+)
+
+
 eval_options = stacked(
+    explained(
+        "rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match",
+        "rnnlm eval -m fra test.en --target test.fr -o written.fr",
+        "rnnlm eval --hypotheses written.fr test.fr           BLEU without a model",
+        more="For an encoder-decoder, TEXT holds pairs. It decodes each source once, greedily "
+        "unless --beam is given. Metrics compare each output with the nearest of its references. "
+        "The perplexity is computed for the references given their sources.",
+    ),
     _without_model,
-    compare_options,
+    _pair_options,
     section(
         _PAIRS,
         click.option("--hypotheses", metavar="FILE",
@@ -367,4 +393,39 @@ eval_options = stacked(
         "Output",
         options.output_option("Write the outputs of an encoder-decoder, one line per pair."),
     ),
+)  # fmt: skip
+
+
+def _with_targets(function: Callable[..., None]) -> Callable[..., None]:
+    """Let `rnnlm score` refuse files of targets without files of sources."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        has_input = given["inputs"] or options.is_standard_input(given["sentences"])
+        if given["sentences"] and not has_input:
+            why = "only valid with --input, not for sentences given as arguments."
+            options.refuse_given(["targets", "target_column"], why)
+        no_sources = given["targets"] and not has_input
+        options.refuse_if(no_sources, "--target needs --input FILE with the sources.")
+        function(**given)
+
+    return command
+
+
+_SOURCES = "Sources (encoder-decoders)"
+score_options = stacked(
+    explained(
+        'rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"',
+        "rnnlm score -m fra --input pairs.tsv --column english --target-column french",
+        more="Encoder-decoders score translations, given their sources: log p(target | source).",
+    ),
+    _with_targets,
+    section(
+        _SOURCES,
+        options_of(TargetSentences, "given_source", declared=["--source"]),
+        click.option("--target", "targets", multiple=True, metavar="FILE",
+                     help="File with the target of each source in --input, line by line. Repeat "
+                          "once per --input."),
+    ),
+    section(_SOURCES, options_of(TargetSentences, "target_column"), rare=True),
 )  # fmt: skip

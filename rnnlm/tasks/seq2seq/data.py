@@ -21,14 +21,18 @@ from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.storage.files.reading import decode_json
 from rnnlm.tasks.common.example_texts import files_of_parts, with_held_out
-from rnnlm.tasks.seq2seq.options import OF_TARGET, SourceTokenizerSettings, TargetTokenizerSettings
+from rnnlm.tasks.seq2seq.options import (
+    OF_TARGET,
+    ParallelSettings,
+    SourceTokenizerSettings,
+    TargetTokenizerSettings,
+)
 from rnnlm.tasks.seq2seq.pairs import ParallelPair, ParallelText, read_pairs
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.line_forms import tell_unspaced_words
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
-from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.request import Texts, TrainingRequest

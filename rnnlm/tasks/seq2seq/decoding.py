@@ -24,17 +24,10 @@ from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_t
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
-from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
+from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line, open_pairs
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
-from rnnlm.text.named_columns import (
-    KINDS,
-    USUAL_PAIRS,
-    open_table,
-    text_column,
-    text_of,
-    text_or_reason,
-)
+from rnnlm.text.named_columns import KINDS, USUAL_PAIRS, text_column, text_of, text_or_reason
 from rnnlm.text.unknown_words import UnknownWords
 
 # ---- The results of translating a line.
@@ -477,9 +470,9 @@ def _cells(
     file: str, form: str, settings: TextFileSettings, usual: Sequence[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the sources of a table, each with the cells of its row."""
-    table = open_table(
+    table = open_pairs(
         file, KINDS[form], settings.encoding_errors, [settings.column],
-        has_languages=True, unreadable="report", line_format=LEXICON,
+        unreadable="report", line_format=LEXICON,
     )  # fmt: skip
     if not table.sample:
         return

@@ -30,7 +30,7 @@ KINDS = [
     EncoderDecoder(
         name,
         f"reads a line and writes another: {about}",
-        OF_NETWORKS | of_states | {"sources"},
+        OF_NETWORKS | of_states | {"conditions"},
         "seq2seq",
     )
     for name, (about, of_states) in CELLS.items()

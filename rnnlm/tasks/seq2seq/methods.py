@@ -1,13 +1,38 @@
 """The method of `rnnlm.Model` for encoder-decoders."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from rnnlm.interface import ModelHandle
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.decoding import TranslatedLines
     from rnnlm.tasks.seq2seq.options import DecodingSettings
+
+
+class TranslationKeywords(TypedDict, total=False):
+    """Keywords of :meth:`rnnlm.Model.evaluate` and :func:`rnnlm.compare` for encoder-decoders.
+
+    Attributes:
+        target: If targets are in separate files, one file of targets for each file of sources, and
+            as many more for each further reference.
+        decoding: How to decode sources. None: greedily.
+    """
+
+    target: Sequence[str | Path]
+    decoding: "DecodingSettings | None"
+
+
+class SourceKeywords(TypedDict, total=False):
+    """Keywords of :meth:`rnnlm.Model.score_sentences` for encoder-decoders.
+
+    Attributes:
+        sources: Source of each sentence, one for all or one for each; scores are log
+            p(sentence | source).
+    """
+
+    sources: str | Sequence[str] | None
 
 
 class TranslationMethods(ModelHandle):

@@ -14,7 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.interface import PADDING, Array, HiddenStateModel, State, Tokenizer, keeps
+from rnnlm.errors import TextError, UsageError, keyword
+from rnnlm.interface import (
+    PADDING,
+    Array,
+    ConditionalLanguageModel,
+    HiddenStateModel,
+    State,
+    Tokenizer,
+    keeps,
+)
 from rnnlm.lm.base.layer_outputs import LayerInputs, LayerOutputs, LayerReader, encoded_lines
 from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.trace import LineTrace
@@ -22,6 +31,8 @@ from rnnlm.lm.neural.trained_network import SavedModel, filled, parts_of, side_b
 from rnnlm.lm.neural.training.contracts import Batch
 from rnnlm.lm.neural.training.ranks import SingleProcess
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
+from rnnlm.scoring.scorer import one_for_each
+from rnnlm.scoring.sentences import Sentence
 from rnnlm.tasks.common.batches import LengthBatches, on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
@@ -199,7 +210,7 @@ def _sources(memory: EncoderMemory, chosen_M: np.ndarray) -> EncoderMemory:
     return memory.select(torch.as_tensor(chosen_M, device=memory.lengths_M.device))
 
 
-@keeps(HiddenStateModel)
+@keeps(ConditionalLanguageModel, HiddenStateModel)
 class ConditionalModel:
     """The decoder of an encoder-decoder. It scores in evaluation mode, without gradients. model: a
     :class:`rnnlm.tasks.seq2seq.model.Seq2SeqModel`, in whose `states(sources)` this begins."""
@@ -224,8 +235,8 @@ class ConditionalModel:
         return self.model.codec.target
 
     @property
-    def source_tokenizer(self) -> Tokenizer:
-        """The tokenizer of the sources."""
+    def condition_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the sources, which are the conditions of targets."""
         return self.model.codec.source
 
     @property
@@ -251,14 +262,47 @@ class ConditionalModel:
     def initial_state(self, rows: int) -> ConditionalState:
         return self.model.states([""]).select(np.zeros(rows, dtype=np.int64))
 
-    def states(self, sources: Sequence[str]) -> ConditionalState:
+    def states(self, conditions: Sequence[str]) -> ConditionalState:
         """Return the states in which targets of these sources begin, a row for each; the boundary
         is the first input."""
-        return self.model.states(sources)
+        return self.model.states(conditions)
 
-    def why_unread(self, sources: Sequence[str]) -> list[str | None]:
-        """Return why each source cannot be read; None where it can."""
-        return self.model.why_unread(sources)
+    def conditions(
+        self, count: int, *, sources: str | Sequence[str] | None = None
+    ) -> str | list[str] | None:
+        """Return the sources of `count` targets: one for all, or one for each."""
+        if sources is None or isinstance(sources, str):
+            return sources
+        return one_for_each(sources, count, "sources")
+
+    def check_conditions(
+        self, sentences: Sequence[Sentence], reasons: list[str | None], nulls: bool
+    ) -> list[str | None]:
+        for sentence, reason in zip(sentences, reasons, strict=True):
+            if sentence.source is None and reason is None:
+                raise UsageError(
+                    f"sentence {sentence.id} has no source",
+                    "an encoder-decoder scores a target given its source",
+                    "name it with " + keyword("sources"),
+                )
+
+        # The encoder must be able to read each source.
+        checked = list(reasons)
+        whys = self.model.why_unread([sentence.source or "" for sentence in sentences])
+        for place, why in enumerate(whys):
+            if why and not nulls:
+                raise TextError(f"the source of sentence {sentences[place].id}: {why}")
+            if why and reasons[place] is None:
+                checked[place] = f"its source has {why}"
+        return checked
+
+    def check_context(self, context: str) -> None:
+        if context == "carry":
+            raise UsageError(
+                "an encoder-decoder reads each target from its own source",
+                "context is carry",
+                "use " + keyword("context", "reset"),
+            )
 
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: ConditionalState

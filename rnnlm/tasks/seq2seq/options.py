@@ -4,17 +4,139 @@ Commands of other tasks have options for these settings, too, and start without 
 networks.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_type_hints
 
 from msgspec import Meta
 
 from rnnlm.config import Count, ValidatedSettings, about, describe
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
+from rnnlm.interface import SentencePart
+from rnnlm.satellites import on_use
 from rnnlm.scoring.generation.settings import LengthPower
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+if TYPE_CHECKING:
+    from rnnlm.interface import LanguageModel
+    from rnnlm.scoring.sentences import Sentence
+
+# ---- How pairs are read.
+
+Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
+
+
+@dataclass(frozen=True)
+class ParallelSettings:
+    """Settings for reading pairs. Columns are named by the header of a table; in a table without a
+    header, by their numbers, from 1."""
+
+    format: Annotated[
+        Format, about("format of the pairs; auto infers it from the file's name and content")
+    ] = "auto"
+    column: Annotated[str | None, about("column of the sources", title="NAME")] = None
+    target_column: Annotated[
+        str | None, about("column of the targets; `column` names that of the sources", title="NAME")
+    ] = None
+    skip_empty: Annotated[
+        bool,
+        about(
+            "skip pairs with an empty side; without this, an empty line in parallel files is "
+            "an error"
+        ),
+    ] = False
+    encoding_errors: Annotated[
+        Literal["strict", "replace"],
+        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
+    ] = "strict"
+    special_symbols: Annotated[
+        Literal["error", "drop", "replace"],
+        about("<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+    ] = "error"
+
+
+# ---- How sentences are read that are targets of sources: fields of `rnnlm.SentenceSettings`, too.
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSentences(SentencePart):
+    """How sentences are read that are targets of sources.
+
+    Attributes:
+        are_pairs: Rows of tables are pairs of a source, in `column`, and a text, in
+            `target_column`; without names, the columns are found as in
+            :mod:`rnnlm.tasks.seq2seq.pairs`.
+        targets: Files of the sentences, if those that are read hold their sources, line by line.
+    """
+
+    are_pairs: bool = False
+    target_column: Annotated[
+        str | None,
+        about(
+            "column of a table that holds the targets; `column` then names the sources; "
+            "none: found as in rnnlm train",
+            title="NAME",
+        ),
+    ] = None
+    given_source: Annotated[
+        str | None, about("source text of all sentences, to score log p(sentence | source)")
+    ] = None
+    targets: tuple[str, ...] = ()
+
+    beside: ClassVar = {"targets": "target"}
+
+    @property
+    def condition(self) -> str | None:
+        """The source of all sentences."""
+        return self.given_source
+
+    @property
+    def need(self) -> str:
+        """The ability of the models that score the sentences."""
+        are_named = self.given_source or self.target_column or self.targets
+        return "conditions" if are_named else super().need
+
+    @property
+    def typed(self) -> tuple[str, str]:
+        """What a person types, and how."""
+        return ("a table of pairs", "with a header") if self.are_pairs else super().typed
+
+    def for_models(self, models: "Mapping[str, LanguageModel]") -> Self:
+        """Return the settings for tables of pairs, where no source or file of targets is named, if
+        one of the models reads sources.
+
+        Args:
+            models: Models by name.
+        """
+        from rnnlm.lm.base.span_scoring import reads_conditions
+
+        named = {
+            "given_source": self.given_source is not None,
+            "target_column": self.target_column is not None,
+            "targets": bool(self.targets),
+        }
+        if any(map(reads_conditions, models.values())):
+            return replace(self, are_pairs=not named["given_source"] and not named["targets"])
+        for name, is_named in named.items():
+            if is_named:
+                raise UsageError(
+                    f"{next(iter(models))} is a language model, which reads no source",
+                    "it gives probabilities of the sentences alone",
+                    "leave " + keyword(name) + " out, or name an encoder-decoder",
+                )
+        return self
+
+    def records(self, names: tuple[str, ...]) -> "Iterator[Sentence] | None":
+        """Return the sentences of tables of pairs, or of files of targets.
+
+        Args:
+            names: Names of the files.
+        """
+        return on_use(__package__, "sentences:records")()(names, self)
+
+
+# ---- How sources are decoded.
 
 BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
 LengthFactor = Annotated[float, Meta(gt=0, le=1_000_000)]
@@ -102,7 +224,7 @@ class PairOptions(ValidatedSettings):
 
     target: for each file one with its targets, if these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
-    :class:`~rnnlm.text.named_columns.ParallelSettings` that differ from those of the training data.
+    :class:`ParallelSettings` that differ from those of the training data.
     """
 
     target: Sequence[str | Path] = ()

@@ -3,27 +3,32 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, permutations, zip_longest
 from os import PathLike
 from typing import Any
 
 import msgspec
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.storage.files import tables, writing
 from rnnlm.tasks.common.lexicons import LEXICON, are_pronounced
+from rnnlm.tasks.seq2seq.options import ParallelSettings
 from rnnlm.text import named_columns, sources
-from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
-    SOURCE,
-    TARGET,
-    Columns,
-    ParallelSettings,
+    USUAL_PAIRS,
+    InputTable,
+    Values,
     cell,
-    columns_of,
+    column_named,
+    likely_texts,
     open_table,
+    table_of,
     text_of,
+    unclear,
+    usual_among,
 )
 
 # ---- Texts become pairs: special symbols are treated as the settings say, and sides without words
@@ -191,18 +196,70 @@ def _merged(pairs: Sequence[ParallelPair]) -> ParallelPair:
 # ---- Tables of pairs: TSV, CSV, JSON-lines, Parquet. One column holds the sources, another the
 # targets; a list is several references.
 
+SOURCE, TARGET = "source", "target"  # in place of names of columns
+Columns = tuple[str, str]  # of the sources, of the targets
+
+
+def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
+    """Return the columns of sources and targets of a table: those that are named, else those that
+    are usually called so, else the only two in their order."""
+    names, where = table.names, table.where
+    source = settings.column and column_named(settings.column, names, where)
+    target = settings.target_column and column_named(settings.target_column, names, where)
+    if source and target:
+        return source, target
+
+    candidates = [usual_among(names, usual) for usual in USUAL_PAIRS]
+    candidates.append([*names])
+    # Where one of two columns is named, the other one is the other side.
+    if source is not None or target is not None:
+        candidates.append([*reversed(names)])
+    for columns in candidates:
+        sides = zip((source, target), columns, strict=False)
+        if len(columns) == 2 and all(side in (None, column) for side, column in sides):
+            return columns[0], columns[1]
+    unnamed = [name for name in names if name not in (source, target)]
+    others = likely_texts(unnamed, table.sample)
+    ways = [
+        (keyword("column", source or first) + " and " + keyword("target_column", target or second))
+        for first, second in permutations(others[:2], 2)
+    ]
+    raise unclear(where, names, "the sources, and which the targets", ways)
+
+
+# In JSON-lines and Parquet, an object of this name may hold the columns of pairs, one text for each
+# language, as in data sets of the hub.
+TRANSLATION = "translation"
+
+
+def open_pairs(
+    source: str, kind: str, errors: str | None, requested: Sequence[str | None], **how: Any
+) -> InputTable:
+    """Open a table whose columns may be in an object TRANSLATION, as :func:`open_table` does."""
+    table = open_table(source, kind, errors, requested, **how)
+    named = list(filter(None, requested))
+    rows = (row._replace(values=dict(languages_of(row.values, named))) for row in table.rows)
+    return table_of(source, rows)
+
+
+def languages_of(values: Values, requested: Sequence[str]) -> Values:
+    """Return the columns of a row of pairs: its own, or the languages of its `translation`."""
+    inner = values.get(TRANSLATION)
+    if isinstance(inner, dict) and not any(name in values for name in requested):
+        return inner
+    return values
+
 
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
     """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
     settings = collector.settings
     wanted_columns = (settings.column, settings.target_column)
-    table = open_table(
+    table = open_pairs(
         source,
         KINDS[format],
         settings.encoding_errors,
         wanted_columns,
-        all(wanted_columns),
-        has_languages=True,
+        only_asked=all(wanted_columns),
         line_format=LEXICON,
     )
     if not table.sample:
@@ -229,6 +286,27 @@ def _texts(
 
 # ---- Parallel files: a source in each line of one, its target in the same line of another, or of
 # several.
+
+
+def side_by_side(
+    files: Sequence[str], errors: str, what: str
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield the lines that have the same number in files of the same length, without their ends.
+
+    Raise TextError if one file has fewer lines than another. what: content of the other files, for
+    messages.
+    """
+    streams = [(without_end(line) for _, line in lines_with_ends(file, errors)) for file in files]
+    for number, lines in enumerate(zip_longest(*streams), start=1):
+        if None in lines:
+            shorter = files[lines.index(None)]
+            longer = next(name for name, line in zip(files, lines, strict=True) if line is not None)
+            raise TextError(
+                f"{shorter} has {plural(number - 1, 'line')}, {longer} has more",
+                f"line by line, one file holds the {what} of the other",
+                f"look at line {number:,} of {longer}",
+            )
+        yield number, lines
 
 
 def read_parallel_files(

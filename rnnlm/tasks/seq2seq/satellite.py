@@ -19,10 +19,19 @@ SATELLITE = Satellite(
             "train": "commands:train_options",
             "eval": "commands:eval_options",
             "compare": "commands:compare_options",
+            "score": "commands:score_options",
         },
     ),
     tasks=named(__package__, {"seq2seq": "task:TASK"}),
     kinds=on_use(__package__, "kinds:KINDS"),
     methods=methods_of(__package__, "methods:TranslationMethods"),
     names=names_of(__package__),
+    parts=named(
+        __package__,
+        {
+            "SentencePart": "options:TargetSentences",
+            "EvaluationKeywords": "methods:TranslationKeywords",
+            "ConditionKeywords": "methods:SourceKeywords",
+        },
+    ),
 )

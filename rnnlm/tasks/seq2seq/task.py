@@ -7,12 +7,12 @@ from rnnlm.registry import imported
 from rnnlm.tasks.seq2seq.options import (
     DecodingSettings,
     PairOptions,
+    ParallelSettings,
     SourceTokenizerSettings,
     TargetTokenizerSettings,
 )
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
-from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import BaseTask, Description
 
@@ -94,6 +94,7 @@ class PairLearning(BaseTask):
     reading = (ParallelSettings,)
     offers = frozenset({"output", "overwrite"})
     option_parts: ClassVar = {"decoding": DecodingSettings}
+    file_options = ("target",)
 
     def comparing(
         self,

@@ -12,7 +12,7 @@ from rnnlm.amounts import plural
 from rnnlm.evaluation import plotting
 from rnnlm.interface import BOUNDARY, Device
 from rnnlm.lm.base.loading import SHIPPED
-from rnnlm.lm.base.span_scoring import reads_sources
+from rnnlm.lm.base.span_scoring import reads_conditions
 from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_prompt
 from rnnlm.scoring.generation.search import Beams, search
 from rnnlm.scoring.generation.settings import SearchSettings
@@ -193,9 +193,9 @@ def inspect_beam(
     inspected = load_model_for("beam", model, device).model
     decoder = getattr(inspected, "decoder", inspected)
     tokenizer = decoder.tokenizer
-    if reads_sources(decoder):
+    if reads_conditions(decoder):
         states = decoder.states([checked_sentence(line)])
-        tell_unknown([line], decoder.source_tokenizer)
+        tell_unknown([line], decoder.condition_tokenizer)
         starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
         prompt = []
     else:

@@ -231,7 +231,7 @@ NEEDS: dict[str, registry.Needs] = {
     **dict.fromkeys(("gates", "units"), ({"states"},)),
     **dict.fromkeys(("units --saturation", "neighbours", "similarity", "gradcheck"), ({"layers"},)),
     **dict.fromkeys(("memory", "cloze"), ({"text"},)),
-    "beam": ({"text"}, {"sources"}),
+    "beam": ({"text"}, {"conditions"}),
     "probe": ({"word layers"},),
 }
 LACKS = {  # the parts that an inspection shows and other models do not have

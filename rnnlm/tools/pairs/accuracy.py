@@ -15,7 +15,7 @@ from rnnlm.evaluation.perplexity import Signature, signature_of
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import reads_sources
+from rnnlm.lm.base.span_scoring import reads_conditions
 from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
 from rnnlm.tools.pairs.pair import WORD, TestSet
@@ -211,7 +211,7 @@ def score_set(
         ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
-    if reads_sources(model):
+    if reads_conditions(model):
         raise UsageError(
             "minimal pairs have no sources",
             "an encoder-decoder scores a target given its source",

@@ -2,10 +2,11 @@
 
 import click
 
-from rnnlm.cli.declaring import section, stacked, taking_over
+from rnnlm.cli.declaring import explained, section, stacked, taking_over
 from rnnlm.satellites import on_use
 
 score_options = stacked(
+    explained("rnnlm score -m demo --pairs homophones.tsv"),
     section(
         "Minimal pairs",
         click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",

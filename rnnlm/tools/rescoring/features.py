@@ -26,7 +26,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import (
     check_scores,
     initial_states,
-    reads_sources,
+    reads_conditions,
     score_spans,
     spans_between,
 )
@@ -138,7 +138,7 @@ def feature_table(
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        reads = reads_sources(model)
+        reads = reads_conditions(model)
         sources = _sources(utterances, mapping, name) if reads else [None] * len(texts)
         logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)

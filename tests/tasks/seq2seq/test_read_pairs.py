@@ -8,8 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.tasks.seq2seq.options import ParallelSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelPair, read_pairs
-from rnnlm.text.named_columns import ParallelSettings
 
 ROWS = [
     {"id": 7, "english": "Go.", "french": "Va !"},

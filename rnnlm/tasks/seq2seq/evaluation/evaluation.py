@@ -60,12 +60,11 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
     tokenizer_metrics,
 )
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions
+from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions, ParallelSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.text.named_columns import ParallelSettings
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless requested
 # otherwise.
@@ -86,7 +85,7 @@ def open_pairs(
 
     target: files with the targets, line by line, if these are in separate files: one for each of
     `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.text.named_columns.ParallelSettings` that differ from those of the training
+    :class:`~rnnlm.tasks.seq2seq.options.ParallelSettings` that differ from those of the training
     data. called: the model, in notices.
     """
     # Each round of target files is one reference of all sources.

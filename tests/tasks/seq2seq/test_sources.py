@@ -9,6 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
+from rnnlm.scoring import scorer
 from rnnlm.scoring.scorer import Scorers, score_chunks
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import SentenceSettings
@@ -55,12 +56,12 @@ def test_token_costs_equal_the_decoders_predictions(model):
         assert (score.text, score.source) == (target, source)
 
 
-def test_a_score_depends_only_on_its_own_source(lines_per_chunk):
+def test_a_score_depends_only_on_its_own_source(monkeypatch):
     model = tiny_model(attention="general", input_feeding=True)
     together = nats(scores_of(model, TARGETS, sources=SOURCES))
     alone = [scores_of(model, [target], sources=[source])[0] for source, target in PAIRS]
     assert nats(alone) == pytest.approx(together, abs=1e-5)
-    lines_per_chunk(4)
+    monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 4)
     model.decoder.call_tokens = 6
     turned = nats(scores_of(model, TARGETS[::-1], sources=SOURCES[::-1]))
     assert turned == pytest.approx(together[::-1], abs=1e-5)
@@ -139,7 +140,7 @@ def test_symbols_and_newlines_of_a_source_are_treated_as_asked(model):
 
 def read(names, targets=(), **settings):
     settings = SentenceSettings(**settings)
-    found = read_sentences(tuple(map(str, names)), settings, tuple(map(str, targets)))
+    found = read_sentences(tuple(map(str, names)), settings, targets=tuple(map(str, targets)))
     return [(each.id, each.source, each.text, each.reason, dict(each.columns)) for each in found]
 
 
