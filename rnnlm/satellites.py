@@ -356,12 +356,7 @@ def names_in(satellite: Satellite) -> dict[str, list[str]]:
 
 def with_parts(base: type) -> type:
     """Return a class of the core with the parts of our satellites, which derive from it."""
-    parts = [
-        part.load()
-        for satellite in own()
-        for part in satellite.parts()
-        if part.name == base.__name__
-    ]
+    parts = [part.load() for part in entries("parts") if part.name == base.__name__]
     return type(base.__name__, (*parts, base), {"__doc__": base.__doc__})
 
 
