@@ -37,16 +37,6 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
-def paragraph(text: str) -> Decorator:
-    """Add a paragraph to the help of a command, such as one about a satellite's options."""
-
-    def apply(function: Callable) -> Callable:
-        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{text}"
-        return function
-
-    return apply
-
-
 def taking_over(
     option: str, work: Callable[[], Callable[..., Any]], others: Collection[str] = ()
 ) -> Decorator:

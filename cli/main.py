@@ -47,7 +47,7 @@ CORE_COMMANDS: dict[str, dict[str, str]] = {
         "info": "describe a model",
         "doctor": "check a model",
         "import": "ARPA files",
-        "export": "ARPA, vectors",
+        "export": "for other programs",
         "list": "models, recipes, corpora",
         "prepare": "encode text",
         "count": "n-grams",

@@ -174,7 +174,7 @@ def _only_one(
 
 
 def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
-    several = "rnnlm compare, mix, rescore and score take several"
+    several = "some commands, such as rnnlm compare, take several"
     return click.UsageError(
         f"{context.command_path} takes one model, but was given {given}; {several}.", context
     )
@@ -197,10 +197,12 @@ def one_model_option(help: str) -> Decorator:
 DEFAULT_MODEL = (  # for the help of options
     "Default: $RNNLM_MODEL, else the model trained last in ./checkpoints, else the shipped model."
 )
-WHICH_MODEL = (
-    "Model folder, a name in ./checkpoints, hf:NAME for a language model of transformers, or "
-    "kenlm:FILE for a binary of KenLM"
-)
+_KINDS_OF_NAMES = [
+    "Model folder",
+    "a name in ./checkpoints",
+    *(library.about for library in satellites.entries("libraries")),
+]
+WHICH_MODEL = f"{', '.join(_KINDS_OF_NAMES[:-1])}, or {_KINDS_OF_NAMES[-1]}"
 model_option = one_model_option(f"{WHICH_MODEL}. {DEFAULT_MODEL}")
 
 

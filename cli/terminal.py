@@ -32,7 +32,7 @@ BAR_SECONDS = 1.0  # before a bar is drawn
 _PERCENT = re.compile(r"(\d+)%")
 
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
-_OTHER_OPTIONS = {"text": "--on", "format": "--input-format", "scoring": "--pairs-scoring"}
+_OTHER_OPTIONS = {"text": "--on", "format": "--input-format"}
 
 
 def spelled(message: str) -> str:

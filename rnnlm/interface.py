@@ -89,7 +89,7 @@ class Tokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """Its kind: "word", "char", "byte", "sentencepiece" or "huggingface"."""
+        """Its kind, such as "word", "char" or "sentencepiece"."""
 
     @property
     def size(self) -> int:

@@ -129,7 +129,7 @@ class Model(ModelMethods):
             raise UsageError(
                 "the model was not loaded from a folder",
                 f"it {lack}",
-                "rnnlm.train and rnnlm.mix store their models in " + keyword("output"),
+                "rnnlm.train stores its models in " + keyword("output"),
             )
         return self.folder
 

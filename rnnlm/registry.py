@@ -401,7 +401,7 @@ class LabelModel(Protocol):
 
     @property
     def task(self) -> str:
-        """The task of the model: "tagging", "classification" or "seq2seq"."""
+        """The name of the task of the model."""
 
     @property
     def fingerprint(self) -> str | None:

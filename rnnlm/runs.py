@@ -97,7 +97,7 @@ def train(
         tokenizer_from: Model whose tokenizer to use.
         init_from: Model to start from: its kind, weights, sizes and tokenizer.
         counts: For an n-gram model, a folder of counts from `rnnlm count` instead of a text.
-        task: "language-model" (the default), "tagging", "classification" or "seq2seq".
+        task: Name of the task, by default "language-model"; others come with satellites.
         contextual: For taggers and classifiers, language models whose hidden states are additional
             input.
         target: For encoder-decoders, one file of targets for each file of `text`.

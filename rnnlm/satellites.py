@@ -50,10 +50,12 @@ class Named:
     Attributes:
         name: Its name.
         load: Function that imports it.
+        about: What the help says of it. Of a library: the names of its models, and what they are.
     """
 
     name: str
     load: Callable[[], Any]
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Import:
         kinds: Kinds of such files, as :func:`rnnlm.storage.files.file_types.binary_of` names them.
         read: Function(file, output, overwrite, settings of the tokenizer, **details) that makes a
             model, and returns a description of it.
-        options: Decorator with further options, and with a paragraph for the help.
+        options: Decorator with further options, and with an explanation for the help.
         details: Parameters of these options, which need such a file.
     """
 

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from rnnlm.satellites import HERE
 
 # What a person's environment says of the terminal, of threads and of models is no matter of tests.
 for name in (
@@ -35,31 +38,15 @@ PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
 PLUGINS_OF_SATELLITES = ("hostile", "tiny_tasks", "tiny_labellers", "tiny_translators")
 
-# What `-m fast` runs: tests in these places, but for files that name a satellite or take long.
+# `-m fast` runs tests in these places, but for those that say that they need a satellite or are long.
 TESTS = Path(__file__).parent
 CORE = {
     "cli", "evaluation", "lm", "scoring", "storage", "text", "training",
     "test_arrays.py", "test_choices.py", "test_config.py", "test_errors.py", "test_parallel.py",
     "test_progress.py",
 }  # fmt: skip
-NEEDS_SATELLITE = re.compile(
-    r"rnnlm[./](tasks|tools)|support(\.| import )(tiny_(pairs|seq2seq|tasks|translators|labellers)"
-    r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
-    r"|seq2seq|huggingface|hf:|tagging|learn_vectors|rnnlm filter|--task|--onnx"
-    r"|[(, ](refused|harmless)[,)]|\bmix\b|\btune\b|mixture|\+(cache|dynamic|unigram)\b|--pairs"
-    r"|(read|score)_pairs|--grid|train_grid"
-)
-LONG = {
-    # pictures
-    "test_heat_maps.py", "test_plots.py", "test_plotting.py",
-    # whole runs, and what is meant for a GPU
-    "test_clocks.py", "test_learning_curve.py", "test_lookback.py", "test_prepared_texts.py",
-    "test_rollbacks.py", "test_sizing.py", "test_state.py", "test_gpu.py",
-    # texts, vocabularies and steps beyond memory, and damage done to files again and again
-    "test_beyond_memory.py", "test_memory_limit.py", "test_vocabularies.py", "test_rowwise.py",
-    "test_private.py",
-}  # fmt: skip
-SLOW = ("soak", "processes", "gpu")
+FILE_MARKS = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.(needs|long)\b", re.MULTILINE)
+SLOW = ("soak", "processes", "gpu", "long", "needs")
 PROCESSES = {"spawn", "start", "warm"}  # fixtures that start some
 
 # The same few examples every time; with `-m soak`, new ones, and many; with `-m fast`, fewer.
@@ -97,14 +84,25 @@ def is_core(path: Path) -> bool:
     """Return whether a folder or file of tests is about the core alone, and quick."""
     if path == TESTS or not path.is_relative_to(TESTS):
         return True
-    if path.relative_to(TESTS).parts[0] not in CORE or path.name in LONG:
+    if path.relative_to(TESTS).parts[0] not in CORE:
         return False
     is_test = path.name.startswith("test_")
-    return not (is_test and NEEDS_SATELLITE.search(path.read_text(encoding="utf-8")))
+    return not (is_test and FILE_MARKS.search(path.read_text(encoding="utf-8")))
+
+
+def missing_satellites(item: pytest.Item) -> list[str]:
+    """Return the satellites that a test needs and that are not here."""
+    needed = itertools.chain.from_iterable(mark.args for mark in item.iter_markers("needs"))
+    paths = {name: HERE / name for name in needed}
+    return [
+        name
+        for name, path in paths.items()
+        if not (path.is_dir() or path.with_suffix(".py").exists())
+    ]
 
 
 def is_slow(item: pytest.Item) -> bool:
-    """Return whether a test is a long proof, needs a GPU or starts processes."""
+    """Return whether a test takes long, needs a GPU or a satellite, or starts processes."""
     values = item.callspec.params if hasattr(item, "callspec") else {}
     fixtures = {*item.fixturenames} - {*values}
     return bool(fixtures & PROCESSES) or any(map(item.get_closest_marker, SLOW))
@@ -158,6 +156,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the end of another's list, and makes their fixtures once more.
     """
     mark_stand_ins(items)
+    for item in items:
+        missing = missing_satellites(item)
+        if missing:
+            item.add_marker(pytest.mark.skip(f"{', '.join(missing)} is deleted"))
     if "fast" in config.option.markexpr:
         for item in items:
             if is_core(item.path) and not is_slow(item):

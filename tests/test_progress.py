@@ -102,6 +102,7 @@ def test_command_reports_still_working_until_it_ends(monkeypatch):
     assert progress.closed.is_set()
 
 
+@pytest.mark.needs("tools/mixtures")
 @pytest.mark.parametrize(
     "command", ["eval {0} -m {1}", "compare {1} {2} --on {0}", "mix {1} {2} --on {0} -o both"]
 )

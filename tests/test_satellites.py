@@ -113,6 +113,50 @@ def test_what_satellites_name_exists():
             assert entry.load() is not None, (table, entry.name)
 
 
+def imported_satellites(node):
+    """Return the satellites that a part of a test file imports, itself or by a file of support."""
+    modules = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Import | ast.ImportFrom):
+            package = getattr(each, "module", None)
+            modules |= {f"{package}.{name.name}" if package else name.name for name in each.names}
+    found = {name for name in FOLDERS for module in modules if of_satellite(name, module)}
+    for module in modules:
+        package, _, rest = module.partition(".")
+        file = ROOT / "tests" / package / f"{rest.partition('.')[0]}.py"
+        if package == "support" and file.exists():
+            parts = ast.parse(file.read_text(encoding="utf-8")).body
+            at_once = [part for part in parts if isinstance(part, ast.Import | ast.ImportFrom)]
+            found |= imported_satellites(ast.Module(at_once, []))
+    return found
+
+
+def of_satellite(name, module):
+    return f"{module}.".startswith(f"rnnlm.{name.replace('/', '.')}.")
+
+
+def marked_needs(*nodes):
+    calls = [call for node in nodes for call in ast.walk(node) if isinstance(call, ast.Call)]
+    needs = [call for call in calls if getattr(call.func, "attr", "") == "needs"]
+    return {argument.value for call in needs for argument in call.args}
+
+
+def test_tests_of_the_core_say_which_satellites_they_need():
+    tests = ROOT / "tests"
+    for path in tests.rglob("test_*.py"):
+        if path.relative_to(tests).parts[0] in (*PLACES, "reference", path.name):
+            continue
+        parts = ast.parse(path.read_text(encoding="utf-8")).body
+        marks = [part for part in parts if isinstance(part, ast.Assign)]
+        of_file = marked_needs(
+            *(m for m in marks if getattr(m.targets[0], "id", "") == "pytestmark")
+        )
+        assert of_file <= {*FOLDERS}, path
+        for part in parts:
+            needed = of_file | marked_needs(*getattr(part, "decorator_list", ()))
+            assert needed <= {*FOLDERS} and imported_satellites(part) <= needed, (path, part.lineno)
+
+
 def test_what_is_imported_on_use_exists():
     for path in HERE.rglob("*.py"):
         package = ".".join(path.relative_to(HERE.parent).parent.parts)
@@ -227,6 +271,103 @@ def test_core_works_without_satellites(copied):
     ended = subprocess.run(command, **given, text=True)
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert int(re.search(r"(\d+) passed", ended.stdout)[1]) > 3000
+
+
+# ---- What is left does not name what is gone.
+
+# Prints, for each list of satellites that are gone, the options and helps of the commands that are
+# left, which are imported anew, and what they list.
+LEFT = """
+import contextlib, importlib, io, json, sys
+import click
+from rnnlm import satellites
+
+everything = satellites.own()
+for gone in json.loads(sys.argv[1]):
+    satellites.own = lambda: tuple(each for each in everything if each.name not in gone)
+    for name in [*sys.modules]:
+        if name.startswith("rnnlm.cli") or name.startswith("rnnlm.t") and "command" in name:
+            del sys.modules[name]
+    main = importlib.import_module("rnnlm.cli.main")
+    lines = [["--help"], ["list", "satellites"]]
+    options, left = [*main.ANYWHERE], {}
+
+    def look(command, path):
+        lines.append([*path, "--help-all"])
+        options.extend(word for option in command.params for word in option.opts)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(None):
+                look(command.get_command(None, name), [*path, name])
+
+    for name in main.cli.list_commands(None):
+        look(main.cli.get_command(None, name), [name])
+    for line in lines:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            main.run(line)
+        left[" ".join(line)] = printed.getvalue()
+    print(json.dumps([options, left]))
+"""
+
+
+def deleted_with(name):
+    """Return a satellite and those that need it."""
+    others = (other.name for other in satellites.own() if name in other.needs)
+    return {name}.union(*map(deleted_with, others))
+
+
+def words_of(gone, options):
+    """Return a pattern of what the satellites that are gone bring: commands as they are typed,
+    options, models by name, tasks and kinds."""
+    words = [rf"(?<![\w-]){option}(?![\w-])" for option in options if option.startswith("--")]
+    for satellite in satellites.own():
+        if satellite.name in gone:
+            names = satellites.names_in(satellite)
+            words += [rf"rnnlm {name}\b" for name in names["commands"]]
+            words += [rf"\+{name}\b" for name in names["adaptations"]]
+            words += [rf"\b{name}:(?=[A-Za-z])(?!OWNER)" for name in names["libraries"]]
+            if not names["tasks"]:  # kinds of theirs are called like those of language models
+                words += [rf"\b{name}\b(?! of softmaxes)" for name in names["kinds"]]
+            words += [rf"\b{name}\b" for name in names["tasks"]]
+            words += [rf"\brnnlm\.{name}\b" for name in names["names"]]
+    return re.compile("|".join(words) or "(?!)")
+
+
+def strings_in(path):
+    """Yield the strings of a module that users may see, with their lines: options, and what has a
+    blank, but no docstrings; helps of commands are looked at as they are printed."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            hidden.add(node.body[0].value)
+    for node in ast.walk(tree):
+        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and node not in hidden and (" " in text or text.startswith("--")):
+            yield node.lineno, text
+
+
+@pytest.mark.processes
+def test_nothing_that_is_left_names_what_is_gone():
+    """Of no satellite is an option, a command or an example in a help, list, message or public
+    docstring of all that is there without it."""
+    sets = [set()] + [deleted_with(satellite.name) for satellite in satellites.own()]
+    command = [sys.executable, "-c", LEFT, json.dumps([[*gone] for gone in sets])]
+    printed = subprocess.check_output(command, text=True, env={**os.environ, "COLUMNS": "1000"})
+    (everything, _), *left = map(json.loads, printed.splitlines())
+    modules = [*Path(cli.__file__).parent.rglob("*.py"), *HERE.rglob("*.py")]
+    strings = {path: list(strings_in(path)) for path in modules}
+    found = set()
+    for gone, (options, helps) in zip(sets[1:], left, strict=True):
+        words = words_of(gone, {*everything} - {*options})
+        for line, text in helps.items():
+            found |= {(f"rnnlm {line}", word) for word in words.findall(text)}
+        for path, texts in strings.items():
+            if not any(path.is_relative_to(HERE / name) for name in gone):
+                for number, text in texts:
+                    found |= {(f"{path}:{number}", word) for word in words.findall(text)}
+    assert not found, "\n".join(sorted(f"{place}: {word}" for place, word in found))
 
 
 # ---- Added by packages of others.

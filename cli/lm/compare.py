@@ -76,8 +76,6 @@ def command(
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo --on test.txt               with the model trained last
     rnnlm compare demo kn5 --on test.txt --train train.txt
-    rnnlm compare demo demo+cache --on test.txt    with and without a cache
-    rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
 
     Without --on, the table shows the validation metrics that training stored, if all models have
     the same validation text. With --on, metrics and differences have 95 % intervals, and
@@ -87,9 +85,6 @@ def command(
     model knows all words of the text. If results are not comparable, the error names the part of
     the signature that differs. If models do not know some words, each difference is given with and
     without these.
-
-    Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`. Intervals
-    resample sentences; p-values come from approximate randomisation.
     """
     refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)

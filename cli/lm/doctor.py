@@ -30,11 +30,6 @@ def command(
 
     \b
     rnnlm doctor my-model
-    rnnlm doctor my-model+cache
-    rnnlm doctor hf:gpt2
-    rnnlm doctor mymodule:next_logprobs --path .
-    rnnlm doctor mymodule:total --takes text --path .
-    rnnlm doctor http://localhost:8000/v1
 
     Probabilities must sum to one: probabilities of tokens after any context, of labels at any word.
     A score must not depend on later tokens, on other texts of a batch, on padding, or on what was

@@ -36,19 +36,12 @@ def command(
     rnnlm eval -m my-model test.txt
     rnnlm eval -m my-model test.txt --context reset     each line alone
     rnnlm eval -m my-model talks.csv --group-by speaker
-    rnnlm eval -m my-model+cache test.txt               adapted to the text
-    rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
-    rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
 
     words and ppl_word count words separated by white space, regardless of the tokenizer. `rnnlm
     score` counts the tokenizer's words.
 
-    -m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or unigram. The
-    settings are those that `rnnlm tune` saved, or the defaults.
-
-    For a tagger or classifier, TEXT also holds the gold labels. Labels not seen in training count
-    as wrong. The TEXT of such a task has the format and columns of the training data, unless
-    options say otherwise. Name a bundled corpus to evaluate on its test split.
+    Unless options say otherwise, TEXT has the format and columns of the training data. Name a
+    bundled corpus to evaluate on its test split.
     """
     from rnnlm import registry
     from rnnlm.evaluation.metrics import with_intervals

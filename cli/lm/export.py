@@ -55,18 +55,13 @@ FORMS = [ARPA, *sorted(OTHERS, key=lambda export: export.place)]
 @stacked(*(form.options for form in FORMS))
 @overwrite_option("Replace FILE or the files in DIR.")
 def command(model_name: str | None, overwrite: bool, **given: Any) -> None:
-    """Write an ARPA file, word vectors, or a model for transformers or ONNX.
+    """Write a model in a form that other programs read.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
-    rnnlm export -m my-lstm --vectors my-lstm.vec
-    rnnlm export -m my-lstm --hf my-lstm-hf
-    rnnlm export -m my-lstm --onnx my-lstm-onnx
 
-    KenLM, SRILM and others read ARPA files. gensim, rnnlm train --embeddings and rnnlm inspect
-    --file read word vectors. transformers and programs built on it read --hf DIR, onnxruntime and
-    sherpa-onnx read --onnx DIR.
+    KenLM, SRILM and others read ARPA files.
     """
     chosen = [form for form in FORMS if given[form.name] is not None]
     refuse_if(len(chosen) != 1, f"give one of {', '.join(form.called for form in FORMS)}.")

@@ -98,17 +98,12 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train my.txt --model gru --budget 10m   your own text
     rnnlm train my.txt --model ngram --order 3    an n-gram model, in seconds
     rnnlm train my.txt --recipe zaremba-small     see rnnlm list recipes
-    rnnlm train my.txt --grid model=rnn,gru,lstm  compare networks, in a table
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set). The model is saved in
     ./checkpoints, where rnnlm score, generate, eval and compare find it by its name (-m).
 
     \f
-    With --grid, runs are saved in DIR/model=gru and so on. They share the text, tokenizer, budget
-    and seed. DIR/grid.tsv and DIR/curves.svg have the results. Run the same command again to train
-    only the missing runs.
-
     The run keeps the model with the best of the validations shown. Validations take at most a tenth
     of the training time, or 4 % of a --budget in time. In a short run they read only a part of the
     validation text. The exact evaluation at the end reads all of it.

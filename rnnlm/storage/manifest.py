@@ -281,7 +281,7 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     for source in sources:
         if folder.resolve() in _all_folders(source):
             raise UsageError(
-                f"the mixture cannot replace {folder}, which is one of its parts",
+                f"the combination cannot replace {folder}, which is one of its parts",
                 hint="choose another folder with "
                 + keyword("output")
                 + ", or copy its parts with "
@@ -301,9 +301,9 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
         manifest = read_manifest(source)
         if manifest.kind.library:
             raise UsageError(
-                f"{source} cannot be copied into the mixture",
+                f"{source} cannot be copied into the combination",
                 "another library stores it",
-                "leave " + keyword("bundle") + " out: the mixture then refers to it",
+                "leave " + keyword("bundle") + " out: the combination then refers to it",
             )
         faults = file_faults(source, manifest)
         if faults:
@@ -325,7 +325,7 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
 def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
     """Return the folders of the parts of the combination in `folder`, each of which has to be the
     model that was put in."""
-    check_number(f"the mixture at {folder}", _parts_there(folder, manifest))
+    check_number(f"the combination at {folder}", _parts_there(folder, manifest))
     return [_checked(folder, number, part) for number, part in enumerate(manifest.parts, start=1)]
 
 
@@ -372,22 +372,22 @@ def _place(folder: Path, part: PartEntry) -> Path:
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = _place(folder, part)
     hint = (
-        f"restore the model {part.fingerprint} at {path}, or mix again (rnnlm mix); "
+        f"restore the model {part.fingerprint} at {path}, or combine the models again; "
         + keyword("bundle", True)
         + " keeps copies of the parts"
     )
     if not is_model(path):
         raise ModelError(
-            f"part {number} of the mixture at {folder} is missing",
+            f"part {number} of the combination at {folder} is missing",
             f"there is no model at {path}",
             hint,
         )
     fingerprint = read_manifest(path).fingerprint
     if fingerprint != part.fingerprint:
         raise ModelError(
-            f"part {number} of the mixture at {folder} has changed",
-            f"the model at {path} is now {fingerprint}; it was {part.fingerprint} when the mixture "
-            "was made",
+            f"part {number} of the combination at {folder} has changed",
+            f"the model at {path} is now {fingerprint}; it was {part.fingerprint} when they were "
+            "combined",
             hint,
         )
     return path

@@ -51,15 +51,14 @@ class TrainingRequest:
     output: Path | None = None  # None: the default folder in ./checkpoints
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None,
-        about("use the tokenizer of another model, of counts, or of hf:FOLDER", title="MODEL"),
+        str | None, about("use the tokenizer of another model, or of counts", title="MODEL")
     ] = None
     init_from: Annotated[
         str | None,
         about("start from another model: its weights, sizes and tokenizer", title="MODEL"),
     ] = None
     task: Annotated[
-        str | None, about("train for a task instead of language modelling", title="TASK")
+        str | None, about("train for another task than language modelling", title="TASK")
     ] = None
     contextual: Annotated[
         tuple[str, ...],
@@ -69,8 +68,7 @@ class TrainingRequest:
         ),
     ] = ()
     target: Annotated[
-        tuple[str, ...],
-        about("with seq2seq: file with the target of each line of the text", title="FILE"),
+        tuple[str, ...], about("file with the target of each line of the text", title="FILE")
     ] = ()
     valid_target: Annotated[
         tuple[str, ...],
@@ -80,10 +78,10 @@ class TrainingRequest:
         tuple[str, ...], about("file with the targets of `test`", title="FILE")
     ] = ()
     init_encoder_from: Annotated[
-        str | None, about("with seq2seq: start the encoder from a language model", title="MODEL")
+        str | None, about("start the encoder from a language model", title="MODEL")
     ] = None
     init_decoder_from: Annotated[
-        str | None, about("with seq2seq: start the decoder from a language model", title="MODEL")
+        str | None, about("start the decoder from a language model", title="MODEL")
     ] = None
 
     def __post_init__(self) -> None:

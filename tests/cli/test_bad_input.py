@@ -75,6 +75,7 @@ def test_a_silent_hub_fails_at_once(rnnlm, here, monkeypatch):
     assert "127.0.0.1 cannot be reached" in why
 
 
+@pytest.mark.long
 def test_a_line_of_many_megabytes(rnnlm, models, here):
     """As text8 is one line, of 100 megabytes."""
     assert LONGEST_LINE > 100_000_000

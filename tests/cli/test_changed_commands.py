@@ -15,6 +15,10 @@ from rnnlm.training.resolution import resolve_request
 from rnnlm.training.run_folder import identity_of
 from support.failures import contents
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/filtering", "tools/grids", "tools/mixtures"
+)
+
 # What does not matter: where and how fast a command works, and which of its results it writes
 # where. More files to filter resume.
 FREE = {"device", "threads", "memory", "temp", "workers", "dask",

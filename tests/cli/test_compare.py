@@ -67,12 +67,14 @@ def test_latex_is_the_table_of_a_paper(rnnlm, parts):
     checked_error(rnnlm(*asked, "--latex", "--json"), 2, "--json and --latex cannot be combined")
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_comparing_on_training_text_is_reported(rnnlm, parts):
     note = "note: kn and kn+unigram were trained on this very text: metrics found on it"
     shown = rnnlm("compare kn kn+unigram --on train.txt")
     assert f"{note} flatter them; use held-out text\n" in shown.err
 
 
+@pytest.mark.needs("tools/mixtures")
 @pytest.mark.parametrize(("arguments", "code", "what"), [
     ("demo --on valid.txt", 2, "a comparison needs at least two models"),
     ("--on valid.txt", 2, "a comparison needs at least two models"),
@@ -96,6 +98,7 @@ def other(tagger, tmp_path_factory):
     return folder
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_differences_match_metrics_with_intervals_and_p_values(rnnlm, tagger, other):
     asked = f"compare {other} {tagger.folder} --on {tagger.valid} --resamples 200"
     found = rnnlm(f"{asked} --json").json
@@ -116,6 +119,7 @@ def test_differences_match_metrics_with_intervals_and_p_values(rnnlm, tagger, ot
     assert ["tagging - other", "f1"] in [row[:2] for row in rows]
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
     folder = slot_tagger.folder
     found = rnnlm(f"compare {folder} {folder} --on {slot_tagger.valid} --json").json
@@ -124,6 +128,7 @@ def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
     assert all((each["difference"], each["p"]) == (0.0, 1.0) for each in differences)
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_models_of_different_tasks_or_labels_are_refused(
     rnnlm, models, tagger, classifier, slot_tagger
 ):
@@ -209,6 +214,7 @@ def test_json_has_metrics_and_differences(rnnlm, baselines):
     assert first["p"] is first["low"] is None
 
 
+@pytest.mark.needs("tools/mixtures")
 @pytest.mark.parametrize(("names", "code", "what", "why"), [
     (["lstm", "more"], 1, "their signatures differ in data", "for lstm, data:"),
     (["lstm", "none"], 1, "none has no stored metrics of a validation text", "made without one"),
@@ -236,6 +242,7 @@ def test_different_tokens_compare_per_word_and_character(rnnlm, baselines):
     assert "ppl_token is not compared: their tokens are different events" in shown.err
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_taggers_and_translators_compare(rnnlm, here, tagger, slot_tagger, translator):
     shown = rnnlm("compare", tagger.folder, tagger.folder)
     assert shown.code == 0 and "f1\t" in shown.out and "accuracy\t" in shown.out
@@ -249,6 +256,7 @@ def test_taggers_and_translators_compare(rnnlm, here, tagger, slot_tagger, trans
     assert "fra (1): bleu|" in shown.out
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_python_compares_without_a_text(baselines):
     models = [library.load("lstm"), "ngram"]
     found = library.compare(models, names=["network", "counts"])

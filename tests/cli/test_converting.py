@@ -95,6 +95,7 @@ def test_a_dash_is_stdout(rnnlm, trigrams, here):
     assert ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
 
 
+@pytest.mark.needs("tools/onnx_export")
 def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     one = "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR"
     for options, what in (

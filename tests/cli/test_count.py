@@ -276,6 +276,7 @@ def test_validation_is_read_as_the_text_was(rnnlm, here):
     assert result["tokens"] == 5
 
 
+@pytest.mark.needs("tasks/labelling")
 @pytest.mark.parametrize(("options", "what"), [
     (["--discounts", "lmplz"], "discounts = lmplz cannot be combined with --counts"),
     (["--order", "5"], "order = 5 is higher than the order of both"),

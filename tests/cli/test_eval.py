@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 import rnnlm as library
-from support.tiny_tasks import VALID, columns, json_lines, table
 
 
 def test_command_and_library_say_the_same(rnnlm, models):
@@ -99,7 +98,10 @@ def test_table_has_metrics_confusions_and_signature_per_column(rnnlm, slot_tagge
     assert rows[-1][0].startswith("signature of intent: accuracy|")
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_metrics_are_independent_of_data_format_and_scheme(rnnlm, here, tagger):
+    from support.tiny_tasks import VALID, columns, json_lines
+
     asked = ("eval", "--json", "-m", tagger.folder)
     [expected] = rnnlm(*asked, tagger.valid).json["columns"]
     (here / "valid.jsonl").write_text(json_lines(VALID))
@@ -115,7 +117,10 @@ def test_metrics_are_independent_of_data_format_and_scheme(rnnlm, here, tagger):
             assert found[name] == expected[name], (given, name)
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, classifier):
+    from support.tiny_tasks import columns, table
+
     unseen = columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
     (here / "unseen.conll").write_text(unseen)
     outcome = rnnlm("eval", "-m", tagger.folder, "unseen.conll", "--json")
@@ -133,7 +138,10 @@ def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, clas
     assert "'delay' (1)" in outcome.err
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
+    from support.tiny_tasks import VALID, table
+
     turned = {"flight": "fare", "fare": "flight"}
     rows = [(words, slots, turned[intent]) for words, slots, intent in VALID]
     (here / "turned.tsv").write_text(table(rows))

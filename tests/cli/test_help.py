@@ -85,6 +85,7 @@ def test_options_of_settings_are_described():
     assert [each.opts for each in options if len(each.help or "") < len("Run.")] == []
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/grids")
 def test_train_options_are_sectioned_most_used_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help-all").out)
     assert list(shown) == [
@@ -120,6 +121,7 @@ def test_groups_of_commands_take_help_all(rnnlm, group):
     assert rnnlm(*group, "--help-all").out == rnnlm(*group, "--help").out
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_options_of_a_task_are_shown_beside_it(rnnlm):
     common = shown_options(rnnlm("train", "--help").out)
     labels = {"--label-column", "--scheme", "--contextual"}
@@ -148,6 +150,7 @@ def test_explanations_are_in_help_all(rnnlm):
     assert detail in whole and detail not in shown
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_options_that_help_leaves_out_are_known(rnnlm):
     assert "--encoding-errors" in rnnlm("train", "--encoding-error", "x").err
     completion = ShellComplete(entry.cli, {}, "rnnlm", "_RNNLM_COMPLETE")

@@ -23,6 +23,7 @@ def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
     assert shown["hash"] == "checked when it is loaded"
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_the_hash_of_large_mapped_ngrams_is_said_to_be_unchecked(rnnlm, models, monkeypatch):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
     assert rnnlm("info", "bigram", "--json").json["hash"] == "checked when it is loaded"
@@ -137,6 +138,7 @@ def test_a_second_run_has_its_own_time(rnnlm):
     assert shown["training"].endswith("469.9 s after the training of demo-long")
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_info_has_at_most_20_lines(rnnlm, parts):
     weights = ",".join(["0.125"] * 8)
     for command in (

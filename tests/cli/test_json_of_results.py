@@ -32,6 +32,8 @@ from support import tiny_models, tiny_seq2seq, tiny_tasks, tiny_translators
 from support.saved_models import edit_config
 from support.tiny_models import LINES
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/grids")
+
 EXPECTED = Path(__file__).with_name("json_of_results.jsonl")
 TEXT = [
     "the cat sat on the mat", "it is a dog", "the dog saw a cat", "hard to recognize", "a bird sat",

@@ -16,7 +16,10 @@ from support.forks import FORK, run_command
 from support.tiny_models import LINES, fit, save
 from support.tiny_seq2seq import saved
 
-pytestmark = pytest.mark.processes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.needs("tasks/seq2seq", "tools/mixtures", "tools/onnx_export"),
+]
 
 COMMANDS = {  # those of which the suite tries three moments, and more in the soak
     "export --hf": "export -m {lstm} --hf out",

@@ -12,6 +12,17 @@ from rnnlm.storage.files.lock import OWNER
 from support.commands import TINY
 from support.failures import contents
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/grids",
+    "tools/inspection",
+    "tools/mixtures",
+    "tools/pairs",
+    "tools/rescoring",
+    "tools/vectors",
+)
+
 SHORT = (*TINY, "--budget", "2steps")
 # what each command is given, by what it writes; OUT is that
 FOLDERS = {

@@ -7,6 +7,8 @@ import pytest
 
 from rnnlm.text import batches
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/vectors")
+
 LIMIT = 40
 WHY = "it is read as a whole, and the limit is 40"
 

@@ -28,6 +28,7 @@ def test_the_version_names_torch_and_processors(rnnlm, monkeypatch):
     assert shown.endswith(f", torch {torch.__version__}, 3 processors)\n")
 
 
+@pytest.mark.needs("tools/inspection")
 @pytest.mark.parametrize("arguments, hint", [
     ("trian", "did you mean 'train'?"), ("train --modle lstm", "--model"),
     ("list recipes lsmt", "'lstm'"), ("train --model lsmt", "'lstm'"),

@@ -127,6 +127,7 @@ def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
         list(library.prepare("table.txt", "of-table", workers=0, column=column))
 
 
+@pytest.mark.needs("tools/pairs")
 def test_semicolon_csv_of_pairs_is_read(rnnlm, texts):
     (texts / "pairs.csv").write_text("good;bad\nthe dog, sat;sat the\n")
     trained(rnnlm, "clean.txt")

@@ -130,6 +130,7 @@ def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     assert "note: 1 line has no score by tiny; the reason is given for each" in shown.err
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, here, monkeypatch):
     (here / "text").write_text("the man\nthe zorp\nthe\nwas\nhere\n")
     monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 2)
@@ -181,6 +182,7 @@ def test_what_cannot_be_drawn_is_refused_first(rnnlm, two, here, options, messag
     assert (here / "x.svg").read_text() == "the man\n"
 
 
+@pytest.mark.needs("tools/pairs")
 def test_pairs_have_rows_for_each_model_and_differences(rnnlm, two, here):
     rows = ["good\tbad\tkind", "the man\tthe zorp\tone", "the\tthe man was\ttwo", "a\ta\ttwo"]
     (here / "pairs.tsv").write_text("\n".join(rows) + "\n")

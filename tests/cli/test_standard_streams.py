@@ -6,6 +6,15 @@ import pytest
 
 from support.failures import checked_error
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/inspection",
+    "tools/mixtures",
+    "tools/pairs",
+    "tools/rescoring",
+)
+
 LINES = b"the man had a dog\nthe ship\n"
 
 

@@ -6,6 +6,15 @@ import pytest
 from rnnlm import registry
 from rnnlm.cli.main import cli
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/filtering",
+    "tools/grids",
+    "tools/mixtures",
+    "tools/rescoring",
+)
+
 TASKS = registry.all_tasks()
 USED = {command for task in TASKS for command in registry.commands_of(task)}
 # parameters that name models

@@ -54,6 +54,7 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
     assert captured.err == "error: what\\nhappened\n  why: why\n  try: way out\n"
 
 
+@pytest.mark.needs("tools/inspection", "tools/mixtures")
 @pytest.mark.parametrize(("command", "message", "expected"), [
     ("train", "name another folder with " + keyword("output"), "name another folder with -o"),
     ("train", keyword("overwrite", True), "--overwrite"),

@@ -208,6 +208,7 @@ def test_training_ends_with_the_next_command(rnnlm, models, here):
         assert shown.err.splitlines()[-1] == f'next: rnnlm score -m {name} "a sentence"'
 
 
+@pytest.mark.needs("tools/inspection")
 def test_the_model_trained_last_answers(rnnlm, models, here, monkeypatch):
     rnnlm(f"train {models.text} --model unigram")
     last = rnnlm("score 'a word'")

@@ -11,6 +11,8 @@ from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tools/inspection")
+
 NOTHING = ("--budget", "1steps")
 
 

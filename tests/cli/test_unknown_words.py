@@ -6,6 +6,10 @@ import rnnlm as library
 from support import tiny_models, tiny_tasks
 from support.failures import notices_of
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/inspection", "tools/vectors"
+)
+
 NOTE = "note: words the model does not know, read as <unk>: "
 SETTINGS = {"characters": None}  # or else unknown words are spelled
 SPELLED = {"characters": "cnn", "character_size": 4, "character_filters": "0,6"}

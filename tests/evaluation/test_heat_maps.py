@@ -5,6 +5,8 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import draw_heat_map, robust_highest
 from support.pictures import faults_of
 
+pytestmark = pytest.mark.long
+
 WORDS = [f"w{number}" for number in range(10)]
 
 

@@ -9,11 +9,13 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.metrics import Metric, error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.perplexity import TEXT_METRICS
 from rnnlm.evaluation.resampling import CountedMetric
-from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
-from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_each_metric_has_its_unit_and_can_be_sent_to_another_process():
+    from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
+    from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
+
     expected = ["50.00", "0.50", "0.50"]
     definitions = (LABEL_METRICS["f1"], TRANSLATION_METRICS["bleu"], TEXT_METRICS["ppl_token"])
     assert [Metric(definition, 0.5).shown() for definition in definitions] == expected

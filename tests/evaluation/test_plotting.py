@@ -11,6 +11,8 @@ from rnnlm.errors import OutputError, UsageError
 from rnnlm.evaluation import plotting
 from support.pictures import colours_of, faults_of
 
+pytestmark = pytest.mark.long
+
 # How colour-blind people see, in linear RGB: Machado, Oliveira & Fernandes 2009, severity 1.
 EYES = {
     "usual": np.eye(3),

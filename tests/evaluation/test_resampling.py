@@ -16,6 +16,8 @@ from rnnlm.evaluation.resampling import (
 )
 from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, measures
 
+pytestmark = pytest.mark.needs("tasks/labelling")
+
 
 def test_mean_interval_is_normal_for_many_units():
     values = np.random.default_rng(3).normal(5, 2, 4000)

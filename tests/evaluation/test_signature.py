@@ -11,6 +11,8 @@ from rnnlm.tools.mixtures.mixture import Mixture
 from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from support.tiny_models import LINES, Lines, fit
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/mixtures")
+
 
 @pytest.fixture(scope="module")
 def unigram():

@@ -12,10 +12,10 @@ from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
-from rnnlm.tools.mixtures import adapted_model
-from rnnlm.tools.mixtures.adapted_model import TunedSettings
 from rnnlm.tools.scorers import scorer_checks
 from support.tiny_models import LINES, fit, small_settings
+
+pytestmark = pytest.mark.needs("tools/mixtures", "tools/scorers")
 
 
 def saved(folder, name: str, **settings):
@@ -200,7 +200,11 @@ def test_changed_network_is_named_and_not_examined_further(tmp_path, name):
     assert f"{path.name} has changed" in detail(folder, "arrays")
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_files_for_adaptation_are_checked(tmp_path):
+    from rnnlm.tools.mixtures import adapted_model
+    from rnnlm.tools.mixtures.adapted_model import TunedSettings
+
     folder = saved(tmp_path / "model", "lstm")
     adapted_model.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
     adapted_model.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))

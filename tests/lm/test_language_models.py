@@ -24,6 +24,10 @@ from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
+pytestmark = pytest.mark.needs(
+    "tasks/seq2seq", "tools/huggingface", "tools/mixtures", "tools/scorers"
+)
+
 SAME_STATE = {  # settings that change numbers, and nothing that threads share
     "smoothing", "tied", "reset_gate", "update_gate", "peepholes", "coupled_gates",
     "mogrifier_rank", "ema_decay", "optimizer", "pooling",

@@ -38,7 +38,10 @@ TEXT = [
     "the cat sat", "a dog sees the zebra on it", "Don't go, the cat!", "the <unk> saw speech",
     "\u201cthe\u201d \u2013 caf\u00e9 &amp; cat",
 ]  # fmt: skip
-pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning"),
+    pytest.mark.needs("tools/mixtures"),
+]
 
 
 @pytest.fixture(scope="module", params=MODELS)

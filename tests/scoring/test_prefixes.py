@@ -7,7 +7,6 @@ from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.lm.base import span_scoring
 from rnnlm.scoring import prefixes
 from rnnlm.scoring.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie
-from rnnlm.tools.mixtures.adaptation import adapt
 from support.tiny_models import LINES, fit
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
@@ -85,7 +84,10 @@ def test_what_is_forgotten_is_read_again(monkeypatch):
     assert [scorer.extend(prefix, 3)[0] for prefix in prefixes_read] == first
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_cache_limit_counts_states_holding_whole_models(monkeypatch):
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     monkeypatch.setattr(prefixes, "CACHED_BYTES", 1 << 17)
     model = adapt(fit("lstm"), "dynamic")
     scorer = prefix_scorer(model)
@@ -183,7 +185,10 @@ def test_a_network_reads_every_beginning_once():
     assert (sum(sizes), scored) == (distinct_beginnings(ids, spans), [])
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_mixtures_read_each_token_once_and_adapting_models_every_line():
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     model = fit("mixture", **MIXTURE)
     ids, spans = encoded_tree(model)
     sizes = count_inputs(model, "score")

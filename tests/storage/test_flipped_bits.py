@@ -35,6 +35,10 @@ from support.killed_runs import cut_off_after
 from support.odd_inputs import put, quiet
 from support.tiny_models import LINES, english_lines, fit, make_tokenizer, save
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/filtering", "tools/mixtures"
+)
+
 SMALL_FOLDER = 20_000
 MOST_FLIPS = 2_000
 FEW = 12

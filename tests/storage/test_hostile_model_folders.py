@@ -24,6 +24,10 @@ from support.damages import (
     write,
 )
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/mixtures", "tools/rescoring", "tools/serving"
+)
+
 NAN, INFINITE = float("nan"), float("inf")
 NEST = b"[" * 100_000 + b"]" * 100_000
 ESCAPE = "\x1b[31m"
@@ -187,10 +191,10 @@ OTHERWISE = {  # what is said of the others; all: DAMAGED
     "a newer format": "the model at m has format 99; this rnnlm reads formats up to 2",
     "an older format": "the model at m has format 0; this rnnlm reads formats up to 2",
     "numbers that overflow": "the model's scores are not numbers",
-    "a part missing": "part 1 of the mixture at m is missing",
-    "a part with terminal escapes": "part 1 of the mixture at m is missing",
-    "a part that is itself": "part 1 of the mixture at m has changed",
-    "a part that has changed": "part 1 of the mixture at m has changed",
+    "a part missing": "part 1 of the combination at m is missing",
+    "a part with terminal escapes": "part 1 of the combination at m is missing",
+    "a part that is itself": "part 1 of the combination at m has changed",
+    "a part that has changed": "part 1 of the combination at m has changed",
     "a part whose weights are cut off": "the model at ", "a part that is a pickle": "the model at ",
 }  # fmt: skip
 

@@ -80,6 +80,7 @@ def test_a_command_is_named_while_it_runs():
     assert made_now().command is None
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_commands_that_save_are_named(monkeypatch, capsys):
     """By `config.json`, the card and `rnnlm info`."""
     Path("my.txt").write_text("the cat sat\n" * 40)

@@ -20,6 +20,8 @@ from support.failing_files import failing
 from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save
 
+pytestmark = pytest.mark.needs("tools/mixtures")
+
 SETTINGS = {"model": "mixture"}
 
 
@@ -94,9 +96,11 @@ def test_missing_part_is_named_with_a_remedy(tmp_path, parts):
     shutil.rmtree(parts[1])
     with pytest.raises(ModelError) as error:
         stored_model.load(tmp_path / "mix")
-    assert error.value.what == f"part 2 of the mixture at {tmp_path / 'mix'} is missing"
+    assert error.value.what == f"part 2 of the combination at {tmp_path / 'mix'} is missing"
     assert error.value.why == f"there is no model at {parts[1]}"
-    assert "restore the model" in error.value.hint and "mix again" in error.value.hint
+    assert (
+        "restore the model" in error.value.hint and "combine the models again" in error.value.hint
+    )
     (check,) = [check for check in audit(str(tmp_path / "mix")) if check.result == "failed"]
     assert check.name == "parts" and "part 2" in check.detail
     assert len(card.describe(str(tmp_path / "mix"))["parts"]) == 2
@@ -107,7 +111,7 @@ def test_a_changed_part_is_named_with_both_fingerprints(tmp_path, parts):
     now = save(parts[0], fit("unigram"), "unigram").fingerprint
     with pytest.raises(ModelError) as error:
         stored_model.load(tmp_path / "mix")
-    assert error.value.what == f"part 1 of the mixture at {tmp_path / 'mix'} has changed"
+    assert error.value.what == f"part 1 of the combination at {tmp_path / 'mix'} has changed"
     assert now in error.value.why and manifest.parts[0].fingerprint in error.value.why
 
 
@@ -142,10 +146,10 @@ def test_a_circle_ends_in_an_error(tmp_path, parts):
     mixed(tmp_path / "one", parts)
     mixed(tmp_path / "two", [tmp_path / "one", parts[0]])
     edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="../two"))
-    with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
+    with pytest.raises(ModelError, match="part 1 of the combination at .*one has changed"):
         stored_model.load(tmp_path / "two")
     edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="."))
-    with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
+    with pytest.raises(ModelError, match="part 1 of the combination at .*one has changed"):
         stored_model.load(tmp_path / "one")
 
 
@@ -251,7 +255,7 @@ def test_bundle_can_be_mixed_in_place(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     before = score(tmp_path / "mix")
     with pytest.raises(
-        UsageError, match="the mixture cannot replace .*mix, which is one of its parts"
+        UsageError, match="the combination cannot replace .*mix, which is one of its parts"
     ):
         mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]])
     assert score(tmp_path / "mix") == before

@@ -10,7 +10,6 @@ import pytest
 
 from rnnlm import corpora, registry
 from rnnlm.lm.base.loading import load_tokenizer
-from rnnlm.tools.inspection.cloze import read_items
 from support.tiny_models import make_tokenizer
 
 PARTS = ("train", "valid", "test")
@@ -190,8 +189,11 @@ def bare_words(text: str) -> list[str]:
     return [word.strip(".,?!:;").lower() for word in text.split()]
 
 
+@pytest.mark.needs("tools/inspection")
 @pytest.mark.parametrize("name", SIZES)
 def test_items_are_unique_in_known_words_and_as_distant_as_they_say(name):
+    from rnnlm.tools.inspection.cloze import read_items
+
     tokenizer = load_tokenizer("demo")
     rows = items_of(name)
     assert len({row["text"] for row in rows}) == SIZES[name]

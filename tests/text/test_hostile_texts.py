@@ -10,6 +10,10 @@ import zlib
 import pytest
 import zstandard
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/huggingface", "tools/mixtures"
+)
+
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made

@@ -204,6 +204,7 @@ def test_other_forms_are_told_with_the_command_that_leaves_the_words(tmp_path, f
 THAI, CHINESE = "เขาไปตลาดวันนี้อากาศดี", "他今天很好我们去学校"
 
 
+@pytest.mark.needs("tools/vectors")
 @pytest.mark.parametrize("lines, note, way", [
     (filled(PARAGRAPHS), "looks wrapped at 72 characters", "`unwrap=True` joins the lines"),
     (FORMS["CoNLL-U"], "a row a word, in column 2,", r"awk -F'\t' '$1 ~"),

@@ -23,6 +23,8 @@ from rnnlm.tasks.seq2seq.pairs import languages_of, read_pairs
 from rnnlm.text import named_columns
 from rnnlm.text.sources import SourceSettings, read as read_source
 
+pytestmark = pytest.mark.needs("tasks/common", "tasks/labelling", "tasks/seq2seq")
+
 READERS = {
     "labels": lambda path: read_labelled(
         [path], LabelledSettings(format="tsv", column="text", label_column="label"), "word"),

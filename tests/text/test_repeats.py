@@ -15,6 +15,8 @@ from rnnlm.text.corpus import open_text
 from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
+
 TOLD = "the same text is given more than once and read each time: "
 
 

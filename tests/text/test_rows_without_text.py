@@ -24,6 +24,10 @@ from rnnlm.text.sources import SourceSettings
 from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 from rnnlm.tools.rescoring.files import read_nbest
 
+pytestmark = pytest.mark.needs(
+    "tasks/common", "tasks/labelling", "tasks/seq2seq", "tools/filtering", "tools/rescoring"
+)
+
 TEXTS = ["null", "a hen", None, "NaN", "", "NA"]
 WORDS = ["null", "a hen", "NaN", "NA"]
 

@@ -22,7 +22,6 @@ from rnnlm.text.corpus import Corpus, identity_of
 from rnnlm.text.lines import TextSettings, unwrapped
 from rnnlm.text.prepared.preparation import prepare
 from rnnlm.text.word_rows import split_sentences
-from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 
 UNWRAP = TextSettings(unwrap=True)
 WRAPPED = 'The man\nwas here. "Was\nhe?" The boys were\nhere, too.\n\n  A new\n  paragraph\nends\n'
@@ -144,7 +143,10 @@ def test_sentences_of_wrapped_files_are_scored(tmp_path):
         list(read_sentences(path, SentenceSettings(unwrap=True), targets=[str(path)]))
 
 
+@pytest.mark.needs("tools/filtering")
 def test_documents_of_wrapped_files_are_filtered(tmp_path):
+    from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
+
     def documents(path, **settings):
         reading = ShardReadSettings(text=TextSettings(unwrap=True, **settings))
         chunks = list(open_shard(str(path), reading).chunks())

@@ -97,6 +97,7 @@ def test_a_folder_is_named_after_its_text(text, name):
     assert name_for(text) == f"{name}-lstm"
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_a_folder_is_named_after_its_kind_too():
     assert name_for() == name_for(recipe="demo") == "english-lstm"
     assert name_for(model="ngram") == "english-ngram"

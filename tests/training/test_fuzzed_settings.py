@@ -15,7 +15,7 @@ from rnnlm.tools.mixtures.adapted_model import KINDS
 from rnnlm.training.plan import TrainingRequest, plan
 from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.needs("tools/mixtures")]
 
 TRAINED = [name for name, kind in registry.kinds_of().items() if kind.is_trained]
 CLASSES = {

@@ -2,6 +2,16 @@
 
 import pytest
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/filtering",
+    "tools/huggingface",
+    "tools/inspection",
+    "tools/mixtures",
+    "tools/serving",
+)
+
 TRAIN = "train {text} --model lstm -o out"
 NGRAM = "train {text} --model ngram -o out"
 LONG = "9" * 5000

@@ -42,6 +42,7 @@ OF_SPELLED = {"embedding_size": 99, "init_embedding": "he", "samples": 1024}
 CASES = {"sgd": (SGD, OF_SGD), "characters": (SPELLED, OF_SPELLED)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("chosen", "others"), CASES.values(), ids=CASES)
 def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, chosen, others):
     monkeypatch.setattr(errors, "LONGEST_MESSAGE", 10_000)
@@ -125,6 +126,7 @@ def with_settings(text: str) -> TrainingRequest:
     return TrainingRequest(text=names, assignments=settings)
 
 
+@pytest.mark.needs("tasks/seq2seq")
 @pytest.mark.parametrize(("settings", "message"), REFUSED.items(), ids=REFUSED)
 def test_what_is_switched_on_without_what_it_needs_is_refused(text, settings, message):
     with pytest.raises(SettingsError) as caught:

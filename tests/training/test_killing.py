@@ -15,7 +15,7 @@ from support import tiny_tasks, tiny_translators
 from support.killed_runs import checked, command, newest_step, outcome
 from support.small_runs import SMALL
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.needs("tasks/labelling", "tasks/seq2seq")]
 
 VARIANTS = {
     "adamw, dropout of weights": {

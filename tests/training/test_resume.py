@@ -21,6 +21,8 @@ from support.killed_runs import TINY, cut_off, cut_off_after, outcome
 from support.small_runs import assert_equal, numbers
 from support.tiny_models import english_lines
 
+pytestmark = pytest.mark.long
+
 SOAK = pytest.mark.soak
 RUN = {
     **TINY, "bptt_tokens": 8, "validate_every_steps": 4, "budget": "9steps",
@@ -329,6 +331,7 @@ def test_a_text_in_memory_is_told_by_its_lines(texts, tmp_path):
         list(train(Corpus.from_lines(lines[1:]), valid=valid, output=tmp_path / "m", **RUN))
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_all_that_is_read_beside_the_text_counts(texts, tmp_path, monkeypatch):
     def identity(**asked):
         text = () if "counts" in asked else (str(texts / "text"),)

@@ -101,6 +101,7 @@ def test_weights_fit_where_they_mean_the_same(text, models, first, given):
     planned(**given)
 
 
+@pytest.mark.needs("tasks/labelling")
 @pytest.mark.parametrize("first, given, why", [
     ({}, {"hidden_size": 9}, "hidden_size = 9 does not fit `init_from`; it is 8 in the language"),
     ({}, {"lowercase": True}, "lowercase = true does not fit `init_from`; it is false in the"),
@@ -170,6 +171,7 @@ def settled(*, flags=None, **request):
     return {name: (value, resolved.origins[name]) for name, value in resolved.values.items()}
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("request_, expected", [
     ({}, ("demo", "lstm")), ({"text": ("x",)}, ("lstm", "lstm")),
     ({"model": "gru"}, ("gru", "gru")),
@@ -198,6 +200,7 @@ def test_what_belongs_to_a_recipes_choice_goes_with_it(name, value, dropped):
         assert settings[other] == (default or (from_recipe[other], "recipe demo"))
 
 
+@pytest.mark.needs("tasks/labelling")
 @pytest.mark.parametrize("given", [{"flags": {"characters": None}},
                                    {"assignments": {"characters": "none"}}])  # fmt: skip
 def test_none_is_a_choice_too(given):
@@ -206,6 +209,7 @@ def test_none_is_a_choice_too(given):
     assert settings["character_filters"][1] == "default"
 
 
+@pytest.mark.needs("tasks/labelling")
 @pytest.mark.parametrize("request_, what, why, hint", [
     ({}, "a language model has no setting 'bidirectional'",
      "it would see the words it has to predict", '`task="tagging"`'),
@@ -224,6 +228,7 @@ def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
     assert why in caught.value.why and hint in caught.value.hint
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_recipes_of_language_models_say_nothing_of_tasks():
     recipe, kind, resolved = resolve_request(TrainingRequest(model="lstm", task="tagging"))
     assert (recipe, kind.task, resolved.origins["hidden_size"]) == (None, "tagging", "default")

@@ -14,6 +14,8 @@ from rnnlm.storage import run_files
 from rnnlm.storage.model_folder import read_manifest
 from support.small_runs import SMALL
 
+pytestmark = pytest.mark.long
+
 LONG = {**SMALL, "model": "gru", "threads": 1, "budget": "5000steps", "validate_every_steps": 2}
 
 
@@ -145,6 +147,7 @@ LAZY = {
 }
 
 
+@pytest.mark.needs("tools/grids")
 @pytest.mark.parametrize("function", LAZY)
 @pytest.mark.parametrize("settings, what", [
     ({"hiden_size": 3}, "unknown setting 'hiden_size'"),

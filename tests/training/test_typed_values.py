@@ -14,8 +14,6 @@ from rnnlm.config import AUTO, as_text
 from rnnlm.errors import OutputError
 from rnnlm.lm.neural.training import fitting
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.tools.grids.grid import plan_grid
-from rnnlm.tools.grids.grid_request import GridRequest
 from rnnlm.training.plan import _facts_for_choices, dry_plan, plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
@@ -225,7 +223,11 @@ def test_a_run_of_an_earlier_version_is_judged_as_before(page, finished, tmp_pat
     assert isinstance(plan(asked(page, folder, batch_rows=20)), CompletedRun)
 
 
+@pytest.mark.needs("tools/grids")
 def test_the_runs_of_a_grid_know_what_was_typed(page, tmp_path):
+    from rnnlm.tools.grids.grid import plan_grid
+    from rnnlm.tools.grids.grid_request import GridRequest
+
     request = asked(page, tmp_path / "g")
     axes = {"dropout_input": ("0", "0.4")}
     for path in ("0", "0.4"):

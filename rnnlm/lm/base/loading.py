@@ -56,7 +56,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     base, kind = without_adaptation(os.fspath(name))
     folder = find(base)
     if kind:
-        registry.check_use("tune", task_of(folder), base)
+        registry.check_is_language_model(task_of(folder), base)
     model, manifest = stored_model.load(folder, device)
     tell_unfinished(base, manifest)
     if not kind:
@@ -164,8 +164,7 @@ def window_of(model: LanguageModel | registry.LabelModel) -> str:
 
 
 def task_of(model: LanguageModel | registry.LabelModel | str | Path) -> str:
-    """Return the task of a model, or of the model of that name: "language-model", "tagging",
-    "classification" or "seq2seq"."""
+    """Return the name of the task of a model, or of the model of that name."""
     if not isinstance(model, (str, os.PathLike)):
         return str(getattr(core_of(model), "task", registry.LANGUAGE_MODEL))
     return read_manifest(base_folder(model)).task

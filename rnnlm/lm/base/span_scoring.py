@@ -184,7 +184,7 @@ def check_scores(logprob: np.ndarray) -> None:
             "text",
             "see rnnlm doctor, or try "
             + keyword("context", "reset")
-            + "; with NAME+dynamic, a smaller adaptation_rate",
+            + "; adapt it more slowly, if it adapts",
         )
 
 

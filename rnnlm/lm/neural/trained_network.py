@@ -465,7 +465,7 @@ def portable_network(
             "export the model without +KIND",
         )
     if not isinstance(model, NeuralLanguageModel):
-        hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
+        hint = "export an n-gram model with --arpa FILE, and each part of a combination by itself"
         kind = registry.kind_of(kind_of(model))
         if kind.library:
             hint = f"{kind.made_with}, which stores it, exports it"

@@ -227,7 +227,7 @@ def _check_rows(model: LanguageModel, rows: int) -> None:
         raise UsageError(
             "this model reads one text at a time",
             "its weights adapt to the text it reads",
-            "search without +dynamic",
+            "search with the model without +KIND",
         )
 
 

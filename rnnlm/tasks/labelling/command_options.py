@@ -2,7 +2,7 @@
 
 import click
 
-from rnnlm.cli.declaring import IntRange, options_of, section, stacked
+from rnnlm.cli.declaring import IntRange, explained, options_of, section, stacked
 from rnnlm.cli.options import PATH, overwrite_option
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.training.request import TrainingRequest
@@ -26,7 +26,7 @@ train_options = stacked(
 )
 
 _LABELS = "Labels (taggers and classifiers)"
-compare_options = stacked(
+_gold_options = stacked(
     section(
         _LABELS,
         options_of(
@@ -42,8 +42,22 @@ compare_options = stacked(
         rare=True,
     ),
 )
+compare_options = stacked(
+    _gold_options,
+    explained(
+        "rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...",
+        more="Taggers or classifiers of the same labels are compared by all metrics of `rnnlm "
+             "eval`. Intervals resample sentences; p-values come from approximate randomisation.",
+    ),
+)  # fmt: skip
 eval_options = stacked(
-    compare_options,
+    _gold_options,
+    explained(
+        "rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans",
+        "rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg",
+        more="For a tagger or classifier, TEXT also holds the gold labels. Labels not seen in "
+             "training count as wrong.",
+    ),
     section(
         _LABELS,
         click.option("--confusions", type=IntRange(0), metavar="N",

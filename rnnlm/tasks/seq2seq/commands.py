@@ -117,8 +117,7 @@ def command(
     empty one. With --nbest or --num, outputs are rows of a table; --mbr chooses one of them. In -o
     FILE.csv, .tsv or .xlsx they follow the columns of the input.
 
-    --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
-    them.
+    --json prints all outputs of each source with their log-probabilities, as n-best lists.
     """
     lines, source = texts_or_file(lines, source, "line")
     is_drawn = _check_search(given)
@@ -310,15 +309,18 @@ _TASK = ("--task seq2seq",)
 train_options = stacked(
     section(
         "Model",
-        options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
+        options_of(
+            TrainingRequest, "init_encoder_from", "init_decoder_from", before="With seq2seq: "
+        ),
         goes_with=_TASK,
     ),
     section(
         "Pairs",
         options_of(
-            TrainingRequest,
-            "target", "valid_target", "test_target",
-            multiple=True, default_is="",
+            TrainingRequest, "target", multiple=True, default_is="", before="With seq2seq: "
+        ),
+        options_of(
+            TrainingRequest, "valid_target", "test_target", multiple=True, default_is=""
         ),
         options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
         goes_with=_TASK,

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from rnnlm.cli import terminal
+from rnnlm.cli.declaring import explained, stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Export
 
@@ -20,15 +21,22 @@ def _write_for_transformers(name: str, folder: Path, overwrite: bool) -> None:
     terminal.say(f"AutoModelForCausalLM.from_pretrained({where}, trust_remote_code=True)")
 
 
+doctor_options = explained("rnnlm doctor hf:gpt2")
 TRANSFORMERS = Export(
     "hf",
     called="--hf DIR",
-    options=click.option(
-        "--hf",
-        type=PATH,
-        metavar="DIR",
-        help="Write a folder for Hugging Face's transformers: weights, tokenizer, and the code of "
-        "the network.",
+    options=stacked(
+        click.option(
+            "--hf",
+            type=PATH,
+            metavar="DIR",
+            help="Write a folder for Hugging Face's transformers: weights, tokenizer, and the code "
+            "of the network.",
+        ),
+        explained(
+            "rnnlm export -m my-lstm --hf my-lstm-hf",
+            more="transformers and programs built on it read --hf DIR.",
+        ),
     ),
     write=_write_for_transformers,
     place=2,

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from rnnlm.satellites import Flag, Satellite, all_on_use, named, on_use
+from rnnlm.satellites import Flag, Named, Satellite, all_on_use, named, on_use
 
 
 def _downloading() -> AbstractContextManager[None]:
@@ -23,8 +23,15 @@ SATELLITE = Satellite(
         Flag("--download", "a missing model hf:NAME", _downloading),
         Flag("--trust-remote-code", "of a model hf:NAME", _trusting),
     ],
+    options=named(__package__, {"doctor": "export_command:doctor_options"}),
     exports=all_on_use(__package__, "export_command:TRANSFORMERS"),
     kinds=on_use(__package__, "kinds:KINDS"),
     tokenizers=named(__package__, {"huggingface": "tokenizer:HuggingFaceTokenizer"}),
-    libraries=named(__package__, {"hf": "folders:FOLDERS"}),
+    libraries=lambda: [
+        Named(
+            "hf",
+            on_use(__package__, "folders:FOLDERS"),
+            "hf:NAME for a language model of transformers",
+        )
+    ],
 )

@@ -116,8 +116,6 @@ class Inspection(Records, Result):
 # ---- The models to inspect: loaded, named, and checked for having the inspected parts.
 
 Model = LanguageModel | registry.LabelModel | str | Path  # a model, or the name of one
-# Inspections that need probabilities only, which a model that adapts itself gives, too
-OF_PROBABILITIES = ("memory", "cloze", "beam")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
 
@@ -147,7 +145,8 @@ def load_model_for(
         base, adapts = shown, getattr(model, "adaptation", "none") != "none"
         task, kind = loading.task_of(model), loading.kind_of(model)
     check_applies(what, shown, task, kind)
-    if adapts and what not in OF_PROBABILITIES:
+    # A model that adapts itself gives probabilities, but has no network of its own.
+    if adapts and {"text"} not in NEEDS[what]:
         raise UsageError(
             f"inspect {what} needs a network that does not adapt",
             f"{shown} adapts to what it reads",
@@ -240,7 +239,7 @@ LACKS = {  # the parts that an inspection shows and other models do not have
     "gates": "gates and no hidden state",
     "units": "recurrent layers",
     "units --saturation": "units with an activation function",
-    **dict.fromkeys(OF_PROBABILITIES, "probabilities of next words"),
+    **dict.fromkeys(("memory", "cloze", "beam"), "probabilities of next words"),
     **dict.fromkeys(("neighbours", "similarity"), "word vectors"),
     "probe": "layers with a state for each word",
     "gradcheck": "weights that are trained by gradients",

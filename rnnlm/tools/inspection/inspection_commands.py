@@ -376,7 +376,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     within 1 % of that with full context.
 
     Models are not retrained for short contexts. Any language model will do: n-grams, networks,
-    mixtures, caches (NAME+cache).
+    combinations of models, models that adapt (NAME+KIND).
     """
     from rnnlm.tools.inspection.common import sources_of
     from rnnlm.tools.inspection.memory import inspect_memory

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.satellites import Import, Satellite, named, on_use
+from rnnlm.satellites import Import, Named, Satellite, on_use
 from rnnlm.tools.kenlm_binaries import KIND
 
 
@@ -19,5 +19,7 @@ SATELLITE = Satellite(
     "tools/kenlm_binaries",
     imports=lambda: [Import("a binary of KenLM", kinds=(KIND,), read=_refuse)],
     kinds=on_use(__package__, "kinds:KINDS"),
-    libraries=named(__package__, {"kenlm": "files:FILES"}),
+    libraries=lambda: [
+        Named("kenlm", on_use(__package__, "files:FILES"), "kenlm:FILE for a binary of KenLM")
+    ],
 )

@@ -23,6 +23,14 @@ SATELLITE = Satellite(
             takes=("language-model",),
         ),
     ],
+    options=named(
+        __package__,
+        {
+            "eval": "tune_command:eval_options",
+            "compare": "tune_command:compare_options",
+            "doctor": "tune_command:doctor_options",
+        },
+    ),
     kinds=all_on_use(__package__, "kinds:MIXTURE"),
     adaptations=named(__package__, dict.fromkeys(ADAPTATIONS, "adaptation:as_tuned")),
     companions=named(__package__, {"adaptation": "adapted_model:check"}),

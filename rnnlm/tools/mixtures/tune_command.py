@@ -6,8 +6,19 @@ from typing import Any
 import click
 
 from rnnlm.cli import options, terminal
-from rnnlm.cli.declaring import Command, WholeNumber, section
+from rnnlm.cli.declaring import Command, WholeNumber, explained, section
 from rnnlm.cli.text_options import column_options, text_flags
+
+# Examples for commands of the core, which take a model NAME+KIND, too.
+eval_options = explained(
+    "rnnlm eval -m my-model+cache test.txt               adapted to the text",
+    more="-m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or "
+    "unigram. The settings are those that `rnnlm tune` saved, or the defaults.",
+)
+compare_options = explained(
+    "rnnlm compare demo demo+cache --on test.txt    with and without a cache"
+)
+doctor_options = explained("rnnlm doctor my-model+cache")
 
 
 @click.command(cls=Command)

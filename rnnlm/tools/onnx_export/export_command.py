@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnlm.cli import terminal
-from rnnlm.cli.declaring import stacked
+from rnnlm.cli.declaring import explained, stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Export
 
@@ -46,6 +46,10 @@ ONNX = Export(
             type=PATH,
             metavar="FILE",
             help="With --for sherpa: number the tokens as the recogniser's tokens.txt does.",
+        ),
+        explained(
+            "rnnlm export -m my-lstm --onnx my-lstm-onnx",
+            more="onnxruntime and sherpa-onnx read --onnx DIR.",
         ),
     ),
     details=("target", "tokens"),

@@ -55,7 +55,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     \b
     rnnlm reading simulated -m demo --plot reading.png
     rnnlm reading times.csv -m kn -m lstm --response log
-    rnnlm reading times.csv -m hf:gpt2 --frequency-from SUBTLEX.txt -o words.csv
+    rnnlm reading times.csv -m my-lstm --frequency-from SUBTLEX.txt -o words.csv
     rnnlm reading times.csv --orders 1-5 --counts counts
 
     TABLE has a row for each word and subject, with the columns word, time (ms), item, and where

@@ -136,8 +136,7 @@ def command(
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
             and a source has rank SRC; a header may name further scores
     json    {"utt", "source", "ref", "hypotheses": [{"text", "score", "scores":
-            {"am": ..., "lm": ...}}]}: lines, as rnnlm translate --json writes
-            them, or one array
+            {"am": ..., "lm": ...}}]}: lines, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     nemo    text TAB score; --beam-size or blank lines separate the utterances,

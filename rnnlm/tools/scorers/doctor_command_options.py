@@ -2,9 +2,14 @@
 
 import click
 
-from rnnlm.cli.declaring import stacked
+from rnnlm.cli.declaring import explained, stacked
 
 doctor_options = stacked(
+    explained(
+        "rnnlm doctor mymodule:next_logprobs --path .",
+        "rnnlm doctor mymodule:total --takes text --path .",
+        "rnnlm doctor http://localhost:8000/v1",
+    ),
     click.option(
         "--takes",
         type=click.Choice(["ids", "text"]),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from rnnlm.cli.declaring import paragraph, stacked
+from rnnlm.cli.declaring import explained, stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Import
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -25,11 +25,11 @@ TORCH = Import(
     kinds=FILE_KINDS,
     read=_read,
     options=stacked(
-        paragraph(
-            "Or import a network from a PyTorch file, of PyTorch's word_language_model, "
+        explained(
+            "rnnlm import model.pt --vocab vocab.txt -o my-lstm",
+            more="Or import a network from a PyTorch file, of PyTorch's word_language_model, "
             "colorlessgreenRNNs, neural-complexity or awd-lstm-lm: the whole model, or its "
-            "state_dict. No code of the file runs.\n\n\b\n"
-            "rnnlm import model.pt --vocab vocab.txt -o my-lstm"
+            "state_dict. No code of the file runs.",
         ),
         click.option(
             "--vocab",

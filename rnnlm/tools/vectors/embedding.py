@@ -247,7 +247,7 @@ def reader_of(model: loading.ScoringModel, device: str | Device = "auto") -> Lay
         raise UsageError(
             f"{loading.name_if_saved(model) or 'this model'} has no vectors of text",
             "n-gram models, mixtures and adapted models have no layers",
-            "name a network, such as demo or a part of the mixture",
+            "name a network, such as demo or a part of a combination",
         )
     return core.layer_reader()
 

@@ -9,7 +9,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import terminal
-from rnnlm.cli.declaring import Command, options_of, section, stacked
+from rnnlm.cli.declaring import Command, explained, options_of, section, stacked
 from rnnlm.cli.options import (
     PATH,
     STANDARD_OUTPUT,
@@ -69,7 +69,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     rnnlm vectors my.txt --lowercase -o my.vec
     rnnlm vectors my.txt --method glove -o glove.vec
     rnnlm train my.txt --embeddings my.vec --set embedding_size=100
-    rnnlm inspect neighbours king queen --file my.vec
 
     TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled
     corpus, or a prepared text.
@@ -153,6 +152,10 @@ VECTORS = Export(
             type=click.Choice(["input", "output"]),
             help="With --vectors: write the input word vectors, or the words' softmax weights "
             "(output).  [default: input]",
+        ),
+        explained(
+            "rnnlm export -m my-lstm --vectors my-lstm.vec",
+            more="gensim and rnnlm train --embeddings read word vectors.",
         ),
     ),
     details=("which",),

@@ -24,7 +24,6 @@ _TEXTS = {
     "ATIS": "atis/train.tsv --valid atis/valid.tsv ",
     "SNIPS": "snips/train.tsv --valid snips/valid.tsv ",
     "SST-2": "phrases-and-sentences.tsv --valid sentences-dev.tsv ",
-    "Multi30k": "train.de --target train.en --valid valid.de --valid-target valid.en ",
     "Tatoeba": "train.tsv --valid valid.tsv ",
     "CMUdict": "train.tsv --valid valid.tsv ",
 }
@@ -99,6 +98,7 @@ class Recipe:
     rate_steps: int | None = None
     one_pass_rate: float | None = None  # the learning rate for that many steps over new text
     learns_pairs: bool = False  # of lines, from a table or two files
+    texts: str = ""  # of the result, as a command names them, if _TEXTS has them not
 
     def command(self) -> str:
         """Return the command that trains it on a person's own text, or on the bundled one."""
@@ -114,8 +114,8 @@ class Recipe:
         results = self._results()
         if not results:
             return None
-        text = _TEXTS[results[0].on.split()[0]]
-        return f"rnnlm train {text}{self.options_of_figure()}"
+        text = self.texts or _TEXTS[results[0].on.split()[0]].strip()
+        return " ".join(filter(None, ["rnnlm train", text, self.options_of_figure()]))
 
     def options_of_figure(self) -> str:
         """Return the options of that command, after the texts."""

@@ -279,6 +279,7 @@ def test_long_texts_are_resampled_in_blocks_and_single_ones_with_a_notice(text):
     assert found.low == found.high and found.p == 1
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_a_model_is_named_with_its_adaptation(lstm, text, here):
     save(here / "checkpoints" / "small", lstm, "lstm")
     with pytest.warns(RnnlmWarning, match="default settings"):

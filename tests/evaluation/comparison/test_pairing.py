@@ -17,6 +17,8 @@ from rnnlm.tasks.labelling.evaluation import label_metrics
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, TranslationSignature
 from support.tiny_models import Lines, fit
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
+
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = label_metrics.Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
 SURE = [[0.9, 0.9]] * 12

@@ -45,6 +45,7 @@ def test_unfinished_models_are_passed_over():
     assert default_model("score").folder == whole
 
 
+@pytest.mark.needs("tools/inspection", "tools/vectors")
 def test_unusable_models_are_passed_over():
     network, unigram = trained("network", 1, save_lstm), trained("unigram", 2)
     assert default_model("score", [{"text"}]).folder == unigram
@@ -53,6 +54,7 @@ def test_unusable_models_are_passed_over():
     assert default_model("inspect", [{"states"}, {"text"}]).folder == unigram
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("command, needs, way_out", [
     ("tag", ANYTHING, "rnnlm train TEXT --task tagging"),
     ("translate", ANYTHING, "rnnlm train TEXT --task seq2seq"),

@@ -26,6 +26,7 @@ def test_models_are_found_by_path_and_by_name(tmp_path, monkeypatch):
     assert loading.find("mine") == Path("mine")  # a path comes first
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_a_text_stands_for_its_model(here):
     save_unigram(here / "checkpoints" / "my-unigram")
     (here / "my").mkdir()  # no model
@@ -50,6 +51,7 @@ def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch, shipped
     refuse("english", "available models: demo$")
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_missing_model_error_lists_the_available_ones(here):
     save_unigram(here / "checkpoints" / "mine")
     refuse("yours", "no model named 'yours'; .*available models: .*mine")

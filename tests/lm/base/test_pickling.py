@@ -14,11 +14,6 @@ import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
-from rnnlm.tools.mixtures import adapted_model
-from rnnlm.tools.mixtures.adaptation import adapt
-from rnnlm.tools.mixtures.adapted_model import DynamicSettings
-from rnnlm.tools.mixtures.dynamic_evaluation import gather_statistics
-from rnnlm.tools.mixtures.mixture import Mixture
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {
@@ -60,7 +55,11 @@ def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monke
     assert np.array_equal(scores(found), scores(model))
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_only_combinations_of_loaded_models_are_picklable(folder):
+    from rnnlm.tools.mixtures.adaptation import adapt
+    from rnnlm.tools.mixtures.mixture import Mixture
+
     one, other = rnnlm.load(folder / "ngram", "cpu"), rnnlm.load(folder / "lstm", "cpu")
     mixture = adapt(Mixture([one, other], [0.3, 0.7]), "unigram")
     assert np.array_equal(scores(again(mixture)), scores(mixture))
@@ -91,7 +90,13 @@ def test_changed_or_missing_model_is_a_named_error(folder, tmp_path):
         pickle.loads(data)
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
+    from rnnlm.tools.mixtures import adapted_model
+    from rnnlm.tools.mixtures.adaptation import adapt
+    from rnnlm.tools.mixtures.adapted_model import DynamicSettings
+    from rnnlm.tools.mixtures.dynamic_evaluation import gather_statistics
+
     place = shutil.copytree(folder / "lstm", tmp_path / "mine")
     model = rnnlm.load(place, "cpu")
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)

@@ -10,7 +10,6 @@ import rnnlm
 from rnnlm.errors import RnnlmWarning
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.lines import split_words
-from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 from support import foreign_tokenizers
 from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
@@ -275,9 +274,12 @@ def test_frequencies_are_shares_of_training_words():
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
 
+@pytest.mark.needs("tools/huggingface")
 def test_pieces_that_begin_with_a_space_by_hand():
     """P(a word begins) is 1/8 + 1/4 + 1/8 = 1/2 everywhere, and 1 at the start of a line:
     a: 1/4 · 1/2; cat's: 1/8 · 1/4 · 1/2 / 1/2; </s>: 1/8 / 1/2."""
+    from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
+
     tokenizer = HuggingFaceTokenizer(*foreign_tokenizers.make("byte-level"))
     p = {"a": 1 / 4, "\u2581cat": 1 / 8, "'s": 1 / 4, "\u2581dog": 1 / 4, "</s>": 1 / 8}
     with np.errstate(divide="ignore"):

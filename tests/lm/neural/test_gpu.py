@@ -25,6 +25,8 @@ from support.devices import CUDA, NEEDS_BF16, ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 from support.networks import as_stored
 
+pytestmark = [pytest.mark.long, pytest.mark.needs("tools/mixtures")]
+
 LEARNING = {
     "budget": "120steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12,
     "hidden_size": 32, "embedding_size": 32,

@@ -6,7 +6,6 @@ import torch
 from rnnlm.errors import UsageError
 from rnnlm.lm.neural.layers.layers import make_layer
 from rnnlm.lm.neural.trained_network import portable_network
-from rnnlm.tools.inspection.spectrum import inspect_spectrum
 from support import tiny_models
 from support.networks import network_settings
 
@@ -74,7 +73,10 @@ def test_layers_equal_the_published_equations_forward_and_backward(case):
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.needs("tools/inspection")
 def test_exports_and_spectra_refuse_normalised_layers():
+    from rnnlm.tools.inspection.spectrum import inspect_spectrum
+
     model = tiny_models.fit("gru", layer_norm=True)
     with pytest.raises(UsageError, match="its layers are normalised"):
         portable_network(model)

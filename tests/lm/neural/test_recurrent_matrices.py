@@ -7,7 +7,6 @@ import torch
 from rnnlm.lm.neural.layers.layers import named_layers
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.spectrum import recurrent_matrices
-from support import tiny_seq2seq
 from support.networks import network_settings
 from support.tiny_models import make_tokenizer
 
@@ -59,7 +58,10 @@ def test_a_jordan_layer_recurs_through_its_output(feedback):
     np.testing.assert_allclose(matrix.values, torch.cat(columns).t().numpy(), atol=1e-8)
 
 
+@pytest.mark.needs("tasks/seq2seq")
 def test_encoder_decoder_layer_names_tell_side_and_direction():
+    from support import tiny_seq2seq
+
     network = tiny_seq2seq.tiny_network(bidirectional=True, layers=2)
     assert list(named_layers(network)) == [
         "encoder layer 1 forward", "encoder layer 1 backward", "encoder layer 2 forward",

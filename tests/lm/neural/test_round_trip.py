@@ -46,6 +46,10 @@ from support.operations import Operations
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/inspection", "tools/mixtures"
+)
+
 MAKERS = {
     LANGUAGE_MODEL: fitting.make_trainer, "seq2seq": seq2seq_fitting.make_trainer,
     "tagging": label_fitting.make_trainer, "classification": label_fitting.make_trainer,

@@ -123,6 +123,7 @@ def test_pruned_models_join_as_dictionaries_and_one_with_itself_stays():
         np.testing.assert_allclose(values[:, 1:], own[:, 1:], atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("most", [1, 7, 100])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):

@@ -22,10 +22,6 @@ from rnnlm.lm.ngram.pruning import by_entropy, quantised
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.text.encoding import TrainingData
-from rnnlm.tools.mixtures.mixture import Mixture
-from rnnlm.tools.mixtures.static import mix_static
-from rnnlm.tools.pruning.pruning import PruningLimits, prune
-from rnnlm.tools.scorers.scorer_checks import of_model
 from rnnlm.training.imported import import_arpa
 from support.saved_models import edit_config
 from support.tiny_models import Lines, english_lines, fit, save, small_settings
@@ -201,7 +197,10 @@ def test_an_arpa_file_is_exact_for_what_is_stored(model, tmp_path):
 # ---- Made smaller, and mixed.
 
 
+@pytest.mark.needs("tools/pruning")
 def test_prune_quantises_to_a_format_that_earlier_versions_refuse(exact, model, tmp_path, folder):
+    from rnnlm.tools.pruning.pruning import PruningLimits, prune
+
     save(tmp_path / "exact", exact, "ngram", order=ORDER)
     reduction = prune(str(tmp_path / "exact"), tmp_path / "q", PruningLimits(quantize=8))
     assert reduction.after.bytes < reduction.before.bytes / 2
@@ -212,15 +211,21 @@ def test_prune_quantises_to_a_format_that_earlier_versions_refuse(exact, model, 
     assert json.loads((folder / "config.json").read_bytes())["format_version"] == 2
 
 
+@pytest.mark.needs("tools/pruning")
 @pytest.mark.parametrize("limits", [{"threshold": 1e-6}, {"max_order": 3}, {"max_vocab": 300}])
 def test_a_quantised_model_stays_so_when_it_is_pruned(limits, folder, tmp_path):
+    from rnnlm.tools.pruning.pruning import PruningLimits, prune
+
     prune(str(folder), tmp_path / "small", PruningLimits(**limits))
     made = stored_model.load(tmp_path / "small")[0]
     assert isinstance(made.values[-1], CodedValues)
     assert sums_of(tmp_path / "small") == "ok"
 
 
+@pytest.mark.needs("tools/pruning")
 def test_unigrams_alone_have_no_codes(folder, tmp_path):
+    from rnnlm.tools.pruning.pruning import PruningLimits, prune
+
     prune(str(folder), tmp_path / "small", PruningLimits(max_order=1))
     made = stored_model.load(tmp_path / "small")[0]
     assert made.order == 1 and made.sum_error == 0 and sums_of(tmp_path / "small") == "ok"
@@ -235,14 +240,22 @@ def test_a_quantised_model_is_pruned_by_entropy_like_its_values(model):
     assert scores_of(small).tolist() == scores_of(expected).tolist()
 
 
+@pytest.mark.needs("tools/scorers")
+@pytest.mark.needs("tools/mixtures")
 def test_mixtures_read_codes(exact, model):
+    from rnnlm.tools.mixtures.mixture import Mixture
+    from rnnlm.tools.scorers.scorer_checks import of_model
+
     mixed = Mixture([model, exact], [0.3, 0.7])
     expected_N = np.logaddexp(scores_of(model) + np.log(0.3), scores_of(exact) + np.log(0.7))
     assert scores_of(mixed) == pytest.approx(expected_N)
     assert mixed.sum_error == of_model(mixed).sum_error == SUM_ERROR
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_a_joined_model_is_in_full_precision(exact, folder, tmp_path):
+    from rnnlm.tools.mixtures.static import mix_static
+
     save(tmp_path / "exact", exact, "ngram", order=ORDER)
     parts = [str(folder), str(tmp_path / "exact")]
     mix_static(parts, output=tmp_path / "joined", weights=[0.5, 0.5])
@@ -254,7 +267,10 @@ def test_a_joined_model_is_in_full_precision(exact, folder, tmp_path):
 # ---- Settings and folders.
 
 
+@pytest.mark.needs("tools/pruning")
 def test_other_numbers_of_bits_are_refused(exact, folder, tmp_path):
+    from rnnlm.tools.pruning.pruning import PruningLimits, prune
+
     with pytest.raises(SettingsError, match="quantize"):
         fit("ngram", TEXT, quantize=4)
     with pytest.raises(SettingsError, match="quantize"):

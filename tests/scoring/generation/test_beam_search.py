@@ -10,7 +10,6 @@ from rnnlm.lm.base import span_scoring
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
-from rnnlm.tools.mixtures.adaptation import adapt
 from support.tiny_models import LINES, fit
 
 SHORT = ("a b", "b a b", "a", "b b")
@@ -77,7 +76,10 @@ def test_texts_are_ranked_and_unknown_words_left_out():
     assert "<unk>" not in " ".join(sample.text for sample in found)
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_one_row_model_or_num_beyond_beam_fails():
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     model = fit("lstm")
     with pytest.raises(UsageError, match="one text at a time"):
         likeliest(adapt(model, "dynamic"), BeamSettings(beam=2))

@@ -12,7 +12,6 @@ from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.scoring.generation.drawing import MOST_ROWS, TextStarts, draw_samples, generate
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings, SearchSettings
-from rnnlm.tools.mixtures.adaptation import adapt
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -159,8 +158,11 @@ def test_finished_rows_are_refilled_and_finally_dropped(lstm, calls):
     assert max(calls) == MOST_ROWS and calls[-1] < 10
 
 
+@pytest.mark.needs("tools/mixtures")
 @pytest.mark.parametrize("kind", ["unigram", "cache", "dynamic"])
 def test_adaptive_models_draw_the_same_whatever_num_is(lstm, kind):
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     model = adapt(lstm, kind)
     num = 3 if kind == "dynamic" else 20
     many = texts(model, num, prompt="the cat", max_tokens=6)

@@ -12,7 +12,6 @@ from rnnlm.scoring.generation import search as search_module
 from rnnlm.scoring.generation.drawing import TextStarts
 from rnnlm.scoring.generation.search import Beams, GeneratedText, search
 from rnnlm.scoring.generation.settings import SearchSettings
-from rnnlm.tools.mixtures.adaptation import adapt
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -192,7 +191,10 @@ def test_unknown_words_are_not_written(model):
         assert written and model.tokenizer.unk_id not in written
 
 
+@pytest.mark.needs("tools/mixtures")
 def test_no_texts_give_none_and_contradictions_are_an_error():
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     model = fit("lstm", LINES)
     none = TextStarts(model.initial_state(0), *np.zeros((2, 0), dtype=np.int64))
     assert search(model, none) == []

@@ -34,6 +34,8 @@ from rnnlm.text.vectors import read_all_vectors
 from rnnlm.tools.pairs.pair import read_pairs
 from rnnlm.tools.rescoring.files import read_nbest
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tools/pairs", "tools/rescoring")
+
 LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
 ARPA = b"\\data\\\nngram 1=2\n\n\\1-grams:\n-0.5\t</s>\n-0.5\thens\n\n\\end\\\n"

@@ -7,6 +7,10 @@ import pytest
 
 from rnnlm.storage.files.outputs import Entry, record_of
 
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tasks/seq2seq", "tools/mixtures", "tools/pairs", "tools/rescoring"
+)
+
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 WRITERS = {
     "train": "train {text} --model unigram -o OUT",

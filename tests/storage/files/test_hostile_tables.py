@@ -10,6 +10,8 @@ import pytest
 from rnnlm.storage.files import reading
 from rnnlm.text import lines
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/mixtures", "tools/pairs")
+
 
 def parquet(values, name="text"):
     stream = io.BytesIO()

@@ -11,6 +11,8 @@ from rnnlm.errors import OutputError
 from rnnlm.storage.files import private
 from support.random_texts import write_common_words
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def text(place):

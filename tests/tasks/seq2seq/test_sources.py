@@ -21,6 +21,8 @@ from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import fit, make_tokenizer
 from support.tiny_seq2seq import SMALL, SOURCE, TARGET, tiny_model
 
+pytestmark = pytest.mark.needs("tasks/seq2seq")
+
 PAIRS = [
     ("the cat sat on the mat", "le chat est assis"), ("a dog", "un chien"),
     ("a dog", "la chatte le zèbre"), ("", "un chien"),

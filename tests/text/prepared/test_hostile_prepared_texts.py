@@ -11,6 +11,8 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.files.writing import digest, write_facts
 from support.damages import PICKLE, cut, link, remove, write
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/mixtures")
+
 FIRST, SECOND = "shard-00000.safetensors", "shard-00001.safetensors"
 TEXT = b"the man and the boy\nthe boy was there\n" * 40
 ESCAPE = "\x1b[31m"

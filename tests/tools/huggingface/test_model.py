@@ -507,7 +507,7 @@ def test_a_mixture_refuses_another_model_at_the_place_of_its_part(rnnlm, here, g
     assert rnnlm(f"mix {name} uni --weights 0.5,0.5 -o copied --bundle").code == 2
     foreign_models.save(gpt2, "llama")
     ended = rnnlm("eval -m mixed t.txt")
-    assert ended.code == 1 and "part 1 of the mixture at mixed has changed" in ended.err
+    assert ended.code == 1 and "part 1 of the combination at mixed has changed" in ended.err
 
 
 def test_nothing_is_written_into_its_folder(rnnlm, here, gpt2):

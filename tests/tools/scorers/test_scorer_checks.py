@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.tools.mixtures.adaptation import adapt
 from rnnlm.tools.scorers import scorer_checks
 from rnnlm.tools.scorers.scorer_checks import CHECKS, checks_of, of_model
 from support.tiny_models import LINES, fit, make_tokenizer
@@ -285,8 +284,11 @@ def test_each_fault_of_a_total_is_found(total, check):
 # ---- Our own models.
 
 
+@pytest.mark.needs("tools/mixtures")
 @pytest.mark.parametrize("kind", [pytest.param("unigram", marks=pytest.mark.soak), "cache"])
 def test_models_that_adapt_have_no_fault(kind):
+    from rnnlm.tools.mixtures.adaptation import adapt
+
     assert not failed(adapt(fit("lstm", LINES), kind))
 
 

@@ -36,6 +36,7 @@ def text(tmp_path_factory):
     return path
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     recipe = recipes.load(name)
@@ -100,6 +101,7 @@ SOAK = {
 }  # fmt: skip
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=pytest.mark.soak if name in SOAK else ()) for name in recipes.names()

@@ -143,6 +143,7 @@ WRITTEN = {
 }
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("task", WRITTEN)
 def test_examples_that_are_not_held_out_are_reported(here, task):
     texts = {"a": OLD, "copy": OLD, "some": [*OLD[:3], *NEW[:7]], "new": NEW[:20]}
@@ -164,6 +165,7 @@ def test_examples_that_are_not_held_out_are_reported(here, task):
     assert all("of the lines held out for validation" in each for each in held_out)
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_examples_are_compared_as_they_are_read(here):
     for name, first in (("a", "This"), ("b", "THIS")):
         lines = [f"__label__1 {first} is line number {number}\n" for number in range(20)]

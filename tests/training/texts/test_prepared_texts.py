@@ -13,6 +13,8 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import preparation, prepared_text, shards
 from support.small_runs import SMALL, assert_equal
 
+pytestmark = pytest.mark.long
+
 TINY = {**SMALL, "bptt_tokens": 11, "seed": 3, "budget": "12steps"}
 SHARD_BYTES = 6_000
 

@@ -571,8 +571,7 @@ def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) ->
         )
     if settings.embeddings == COUNTED and not has_text:
         raise SettingsError(
-            f"embeddings = {COUNTED} is for language models",
-            hint="make a file of vectors with rnnlm vectors --method svd, and name it",
+            f"embeddings = {COUNTED} is for language models", hint="name a file of vectors"
         )
     if settings.follows_validations and not has_valid:
         raise UsageError(

@@ -10,6 +10,8 @@ from rnnlm.events import Checkpoint, RolledBack, Validated, never
 from rnnlm.lm.neural.training import state as state_module
 from support.networks import tick
 
+pytestmark = pytest.mark.long
+
 # Seconds between two looks at the clock. Under the first a run never comes to ten seconds.
 JUMPS = [itertools.cycle([0, 0, 7]), itertools.cycle([0.2, 30]), itertools.cycle([50, *[0.1] * 40])]
 FEW = [1e-6, JUMPS[2]]

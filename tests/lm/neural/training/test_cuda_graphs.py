@@ -13,7 +13,6 @@ from rnnlm.lm.neural.training.fitting import started
 from rnnlm.lm.neural.training.settings import RECORDED_MULTIPLE, FittingSettings
 from rnnlm.lm.neural.training.step import PLAIN_USES, CudaRecorder, GraphedStep, TrainingStep
 from rnnlm.text.batches import Window
-from support import tiny_pairs
 from support.devices import Repeater
 
 ROWS = 3
@@ -128,8 +127,11 @@ def test_several_processes_record_nothing(few, make_trainer, graphs_on_cpu):
     assert not step_module.records_steps(trainer.settings, trainer.network, trainer.device, 2)
 
 
+@pytest.mark.needs("tasks/seq2seq")
 @pytest.mark.parametrize("asked, expected", [("auto", False), (True, True)])
 def test_tasks_with_varying_lengths_record_only_on_demand(graphs_on_cpu, asked, expected):
+    from support import tiny_pairs
+
     own = {"input_feeding": True, "peepholes": True, "cuda_graphs": asked}
     assert tiny_pairs.trainer_of("lstm", **own).is_recorded is expected
 

@@ -17,7 +17,6 @@ from rnnlm.lm.neural.training.contracts import Batch
 from rnnlm.lm.neural.training.progress import LayerStatistics, saturated_share
 from rnnlm.lm.neural.training.step import GraphedStep
 from rnnlm.storage.run_files import MetricsLog
-from support import tiny_pairs, tiny_tasks
 
 OWN = {
     "batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0,
@@ -209,9 +208,12 @@ def test_saturation_is_judged_by_the_activation(make):
     assert shares == {"tanh": 0.5, "sigmoid": 0.5, "relu": 0.25, "elu": 0.25, "leaky_relu": 0}
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.usefixtures("eager_snapshots")
 @pytest.mark.parametrize("settings", [{"input_feeding": True}, {"attention": None}, None], ids=str)
 def test_taggers_and_encoder_decoders_have_layers_of_both_sides(settings):
+    from support import tiny_pairs, tiny_tasks
+
     own = {"budget": "4steps", "validate_every_steps": 2}
     if settings is None:
         valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")

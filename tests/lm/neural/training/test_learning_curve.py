@@ -9,6 +9,8 @@ from rnnlm.events import Validated, never
 from rnnlm.lm.neural.training import state as state_module, validation
 from support.networks import tick
 
+pytestmark = pytest.mark.long
+
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}
 FOLLOWERS = [
     {"patience": 2}, {"schedule": "plateau", "plateau_factor": 0.3},

@@ -15,6 +15,8 @@ from rnnlm.lm.neural.training.settings import FittingSettings
 from rnnlm.lm.neural.training.step import restart_rows
 from rnnlm.text.batches import with_boundary
 
+pytestmark = pytest.mark.long
+
 MODELS = [
     {"model": "rnn", "layers": 2}, {"model": "gru"}, {"model": "lstm", "layers": 2},
     {"model": "lstm", "mogrifier_rounds": 2, "peepholes": True}, {"model": "qrnn"},

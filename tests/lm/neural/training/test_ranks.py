@@ -33,7 +33,10 @@ from support import tiny_pairs, tiny_tasks
 from support.forks import FORK, free_port
 from support.tiny_models import Lines, english_lines
 
-pytestmark = pytest.mark.processes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/mixtures"),
+]
 
 # Two in the suite; three, too, in the long proofs.
 COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))

@@ -13,6 +13,8 @@ from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.settings import BudgetInterval
 from support.networks import script_validations
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {
     "batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3, "budget": "20steps",
     "learning_rate": 0.02,

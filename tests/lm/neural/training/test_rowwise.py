@@ -13,6 +13,8 @@ from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.training import optimization, rowwise, state
 from rnnlm.lm.neural.training.rowwise import RowwiseAdamW
 
+pytestmark = pytest.mark.long
+
 STEPS = 2 * rowwise.MOST_STEPS + 40
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 SAMPLED = {"loss": "sampled", "samples": 9, "batch_rows": 4, "bptt_tokens": 6}

@@ -26,6 +26,8 @@ from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
 from support.killed_runs import cut_off, cut_off_after
 
+pytestmark = pytest.mark.long
+
 # Of few steps. The text has twenty batches of the usual size and more, so it is not small.
 SHORT = {"batch_rows": 2, "bptt_tokens": 5, "device": "cpu", "threads": 1}
 LONG = {"long_windows": 0.25}

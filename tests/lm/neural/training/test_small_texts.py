@@ -91,6 +91,7 @@ def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
         assert "recipe chapter" not in origins.values() and values["batch_rows"] == 20
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_every_recipe_of_a_size_has_valid_settings():
     """A name that no kind of model has, or a value out of range, would go unnoticed."""
     for size in choosing.small_text_recipes().values():
@@ -120,6 +121,7 @@ def test_lines_held_out_are_read_with_unknown_words(four):
     assert settled(four)[0]["unknown_words"] < 0.1
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("size", choosing.SMALL_TEXTS)
 def test_a_kind_that_learns_by_heart_has_its_own_settings(size, tmp_path, monkeypatch):
     """They go beyond the limits of the size."""
@@ -176,11 +178,13 @@ def test_a_budget_that_somebody_sets_stays(four, budget):
     assert values["patience"] is None or values["patience"] >= 10
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("task", [None, "tagging", "classification", "seq2seq"])
 def test_nothing_follows_of_a_bundled_corpus(task, here):
     assert not sizes_in(plan(TrainingRequest(task=task)).resolved.origins)
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_nothing_follows_of_a_bundled_file(here):
     file = corpora.part("opinions", "train")
     assert not sizes_in(settled(file, task="classification")[1])
@@ -189,6 +193,7 @@ def test_nothing_follows_of_a_bundled_file(here):
 ROWS = "a b\tx\nc d\ty\na c\tx\n"
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("task, text", [
     (None, FOUR), ("tagging", TAGGED), ("classification", f"text\tlabel\n{ROWS}"),
     ("seq2seq", f"source\ttarget\n{ROWS}"),

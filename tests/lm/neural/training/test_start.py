@@ -216,6 +216,7 @@ def test_vectors_not_fitting_are_refused(make_data, sentences, vectors, settings
         fitting.make_trainer(resolved_for(**settings), make_data(sentences[:20]))
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_word_vectors_are_counted_for_language_models_alone(tmp_path):
     text = tmp_path / "tags.txt"
     text.write_text("a\tX\nb\tY\n\n" * 3, encoding="utf-8")

@@ -9,6 +9,8 @@ from rnnlm.events import TrainingState, Validated, never
 from rnnlm.lm.neural.training import state as state_module
 from support.networks import through_a_file
 
+pytestmark = pytest.mark.long
+
 CASES = [
     {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9},
     {"optimizer": "adagrad"},

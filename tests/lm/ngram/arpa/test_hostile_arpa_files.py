@@ -7,6 +7,8 @@ import pytest
 
 from support.arpa_files import SMALL
 
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/mixtures")
+
 WHOLE = SMALL.encode()
 FILES = {
     "empty": (b"", "a.arpa is not an ARPA file"),

@@ -20,6 +20,8 @@ from rnnlm.lm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
 from support.tiny_ngrams import END, assert_same, ids_of
 
+pytestmark = pytest.mark.long
+
 MEMORY = (1000, 3000, 10**4, 10**5, 10**8)
 FEW_PIECES = 30_000  # of memory: dozens of pieces of a thousand words, not many hundreds
 IDENTITY = {"order": "3"}

@@ -19,6 +19,8 @@ from rnnlm.text.lines import Block
 from rnnlm.text.prepared import preparation
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
+pytestmark = pytest.mark.long
+
 LINES = [f"w{number % 7} w{number % 5} w{number % 3}" for number in range(400)]
 
 

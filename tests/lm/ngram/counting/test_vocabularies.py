@@ -21,6 +21,8 @@ from support.random_texts import SEEDS, random_text
 from support.tiny_models import make_tokenizer
 from support.tiny_ngrams import END, assert_same, counts_of
 
+pytestmark = pytest.mark.long
+
 KEEP = TextSettings(blank_lines="keep")
 WORDS = TokenizerSettings()
 

@@ -61,6 +61,7 @@ def test_weights_equal_em_over_a_mixture_of_orders(train, heldout, order):
         assert weights_NB[n - 1, number] == pytest.approx(weight, rel=1e-9)
 
 
+@pytest.mark.long
 def test_no_other_weights_are_likelier():
     rng = np.random.default_rng(2)
     lines = [rng.integers(1, 6, size=10).tolist() for _ in range(80)]

@@ -75,7 +75,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
     ("kn uni --weights half,half", 2,
      "Invalid value for '--weights': 'half,half' is not a list of numbers"),
     ("kn uni --on valid.txt -o kn --overwrite", 2,
-     "the mixture cannot replace kn, which is one of its parts"),
+     "the combination cannot replace kn, which is one of its parts"),
     ("kn kn --weights 0.5,0.5 --static --bundle", 2,
      "--static makes a model that does not refer to others: leave out --bundle."),
     ("kn kn --weights 0.5,0.5 --static --device cuda", 2, "--static runs on the CPU."),
