@@ -49,8 +49,6 @@ CORE_COMMANDS: dict[str, dict[str, str]] = {
         "import": "ARPA files",
         "export": "for other programs",
         "list": "models, recipes, corpora",
-        "prepare": "encode text",
-        "count": "n-grams",
     },
 }
 # How often a thread looks for work before it sleeps: for some microseconds.
@@ -298,8 +296,12 @@ def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None
     if isinstance(error, click.UsageError):
         hint = f"see {(error.ctx or context_of(arguments)).command_path} --help"
     if isinstance(error, click.NoSuchOption):
-        from .options import setting_instead
+        from .options import option_removed, setting_instead
 
+        gone = option_removed(error)
+        if gone:
+            terminal.show_error(gone.what)
+            return
         instead = setting_instead(error, arguments)
         if instead:
             what, hint = f"no option {error.option_name}", instead
@@ -312,10 +314,10 @@ def _show_failure(error: BaseException) -> None:
         where = error.filename or "standard output"
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
     elif isinstance(error, MemoryError):
-        hint = (
-            "free some memory, or use less text or a smaller model; --memory 1G limits the "
-            "counting of n-grams"
-        )
+        from rnnlm.registry import data_sources
+
+        less = [source.less_memory for source in data_sources()]
+        hint = "; ".join(["free some memory, or use less text or a smaller model", *less])
         terminal.show_error("not enough memory", str(error), hint)
     else:
         terminal.show_error(

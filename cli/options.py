@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 
 from rnnlm import registry, satellites
 from rnnlm.config import USER, Settings, SettingsLayer, as_called_here, names_of, resolve
-from rnnlm.errors import ModelError, TextError, first_of, notice, visible
+from rnnlm.errors import ModelError, TextError, UsageError, first_of, notice, visible
 
 from . import terminal
 from .declaring import Decorator, IntRange, WholeNumber, stacked
@@ -57,6 +57,14 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     if len(longer) > 1:
         return f"to change one of the settings {first_of(longer, 5)}, write --set NAME={value}"
     return f"to change this setting, write --set {longer[0]}={value}" if longer else ""
+
+
+def option_removed(error: click.NoSuchOption) -> UsageError | None:
+    """Return the error for an option of `rnnlm train` whose satellite was removed; None for other
+    options."""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    is_of_train = error.ctx is not None and error.ctx.info_name == "train"
+    return satellites.removed("sources", name, error.option_name) if is_of_train else None
 
 
 def refuse_if(wrong: object, why: str) -> None:
@@ -252,6 +260,9 @@ latex_option = click.option(
 )
 
 
+OF_NGRAMS = ("--model ngram", "--model unigram")  # with which `train --help` shows their options
+
+
 def options_added_to(command: str) -> Decorator:
     """Return the options that satellites add to a command of the core."""
     added = satellites.entries("options")
@@ -422,12 +433,12 @@ def _checked_model(model_name: str) -> str:
     """Return the name, if there is a model of that name, or a prepared text, which some commands
     take: find out at once, before anything is loaded."""
     from rnnlm.lm.base.loading import base_folder
-    from rnnlm.storage.manifest import is_prepared
 
     try:
         base_folder(model_name)
     except ModelError:
-        if not is_prepared(model_name):
+        form = registry.text_folder(model_name)
+        if not form or not form.is_text:
             raise
     return model_name
 

@@ -29,8 +29,8 @@ from .tasks.seq2seq.options import DecodingSettings as DecodingSettings
 from .text.corpus import Corpus as Corpus
 from .text.lines import TextSettings as TextSettings
 from .text.normalisation import normalise as normalise
-from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
+from .tools.counting.run import count as count
 from .tools.filtering.predicate import filter as filter
 from .tools.grids.grid import GridFinished as GridFinished
 from .tools.grids.grid import GridRunEnded as GridRunEnded
@@ -39,6 +39,7 @@ from .tools.mixtures.mixing import mix as mix
 from .tools.mixtures.static import mix_static as mix_static
 from .tools.pairs.pair import Pair as Pair
 from .tools.pairs.pair import read_pairs as read_pairs
+from .tools.prepared.preparation import prepare as prepare
 from .tools.reading.analysis import ReadingAnalysis as ReadingAnalysis
 from .tools.reading.analysis import reading as reading
 from .tools.reports.curve_plots import plot_curves as plot_curves

@@ -14,8 +14,10 @@ names_of_core |= {
     "methods": lambda: dir(on_use(__package__, "model:Model")()),
 }
 types |= {
+    "folders": on_use(__package__, "registry:TextFolder"),
     "kinds": on_use(__package__, "registry:Kind"),
     "libraries()": on_use(__package__, "registry:Library"),
     "metrics": on_use(__package__, "evaluation.perplexity:TextMetric"),
+    "sources()": on_use(__package__, "registry:DataSource"),
     "tasks()": on_use(__package__, "training.task:BaseTask"),
 }

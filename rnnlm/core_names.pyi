@@ -29,7 +29,6 @@ from .scoring.settings import SentenceSettings as SentenceSettings
 from .text.corpus import Corpus as Corpus
 from .text.lines import TextSettings as TextSettings
 from .text.normalisation import normalise as normalise
-from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .training.imported import import_arpa as import_arpa
 from .version import __version__ as __version__

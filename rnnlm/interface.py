@@ -479,6 +479,18 @@ class FittingData(Protocol):
         """The text that chooses the best weights."""
 
 
+@runtime_checkable
+class SourcedData(FittingData, Protocol):
+    """The same data as a source brings them, which keeps them outside of memory for a while."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of the work that are known in advance, in bytes, by name."""
+
+    def release(self) -> None:
+        """Delete the files that the run has left outside of its folder to resume from, now that its
+        model is saved."""
+
+
 class Task(Protocol):
     """A task of machine learning: it reads data, fits models to them, loads, evaluates and
     describes models. The attributes name its models, and the commands and settings that they have.

@@ -2,6 +2,7 @@
 before use."""
 
 import functools
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -11,8 +12,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
 
 from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import ComparisonError, SettingsError, UsageError, keyword, nearest
-from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
+from rnnlm.errors import ComparisonError, RnnlmError, SettingsError, UsageError, keyword, nearest
+from rnnlm.interface import LanguageModel, Shapes, SourcedData, Task, Tokenizer
 from rnnlm.system import current_rank
 
 Function: TypeAlias = Callable[..., Any]
@@ -161,59 +162,6 @@ class Kind:
             codec: Tokenizer of the model, or the codec that holds it.
         """
         return int(codec.size)
-
-    def text_to_read(
-        self, text: Any, tokenizer: Any, share: float, resolved: Any, progress: Any
-    ) -> Any:
-        """Return a training text as this kind reads it, such as on disk.
-
-        Args:
-            text: Text of the run.
-            tokenizer: Its tokenizer; None: one will be made of the text.
-            share: Share of its lines that is held out.
-            resolved: Settings of the run.
-            progress: Function that is called with the progress.
-        """
-        return text
-
-    def check_counts(self, folder: str) -> None:
-        """Make sure that there are counts in a folder; read no more than needed.
-
-        Args:
-            folder: Folder of the counts.
-
-        Raises:
-            UsageError: This kind is not made of counts.
-        """
-        raise UsageError(
-            keyword("counts") + f" cannot be used with models of kind {self.name}",
-            "they need the text itself",
-            "add " + keyword("model", "ngram"),
-        )
-
-    @property
-    def open_counts(self) -> Any:
-        """The function(folder, resolved) that opens counts in place of a text. It returns them, and
-        the settings with those that they bring. Counts have `folder`, `tokenizer`, `text_settings`
-        and `with_valid(text)`, which makes data to fit a model to."""
-
-    def clean_up(self, resolved: ResolvedSettings, data: Any) -> None:
-        """Delete the files that a run has left outside of its folder to resume from, now that its
-        model is saved.
-
-        Args:
-            resolved: Settings of the run.
-            data: Training data of the run.
-        """
-
-    def foresee(self, resolved: ResolvedSettings, data: Any) -> dict[str, int]:
-        """Return the sizes of the work that are known in advance, in bytes, by name.
-
-        Args:
-            resolved: Settings of the run.
-            data: Training data of the run.
-        """
-        return {}
 
     @property
     def array_shapes(self) -> Any:
@@ -390,6 +338,164 @@ def scorer_of(name: str) -> Function | None:
     )
     scorer = next(fitting, None)
     return scorer and cast(Function, scorer.load())
+
+
+# ---- Folders that hold texts, and ways to bring texts to a fit. Satellites have them.
+
+
+class TextFolder:
+    """A form in which folders hold what was read of a text: its token ids, or its counts. A
+    property that returns a function imports its module when it is read.
+
+    Attributes:
+        name: Pattern of the names of its files: "shard-*.safetensors".
+        noun: What messages call such a folder: "a prepared text".
+        made: How it was made, in a word: "prepared".
+        command: The command that makes it.
+        indexes: Names of files of which a folder of this form has one, finished or not.
+        is_text: Whether it holds lines: it is opened as a text, described and checked.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    made: ClassVar[str]
+    command: ClassVar[str]
+    indexes: ClassVar[tuple[str, ...]]
+    is_text: ClassVar[bool] = False
+
+    def is_in(self, folder: str | Path) -> bool:
+        """Return whether a folder has this form."""
+        return any(os.path.isfile(os.path.join(folder, name)) for name in self.indexes)
+
+    def signature(self, folder: Path) -> str:
+        """Return the fact that must be the same for a run with this tokenizer to resume."""
+        return str(self.tokenizer(folder).fingerprint)
+
+    def refusal(self, name: str) -> RnnlmError:
+        """Return the error where the text itself is needed."""
+        raise NotImplementedError
+
+    @property
+    def tokenizer(self) -> Any:
+        """The function(folder) that loads the tokenizer of the text."""
+
+    @property
+    def open(self) -> Any:
+        """The function(folder) that opens a :class:`rnnlm.text.corpus.Text`."""
+
+    @property
+    def describe(self) -> Any:
+        """The function(folder) that returns all that is known of the text, by name."""
+
+    @property
+    def summary(self) -> Any:
+        """The function(folder) that returns the lines of it that matter, as (name, text)."""
+
+    @property
+    def problems(self) -> Any:
+        """The function(folder) that checks the text, and yields (the checked part, its fault or "",
+        the findings)."""
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """A way to bring a text to a fit other than in memory, such as on disk, or as counts.
+
+    Attributes:
+        less_memory: How it helps where memory runs out, for the command line.
+    """
+
+    less_memory: str
+
+    def takes(self, resolved: ResolvedSettings) -> bool:
+        """Return whether it brings the data of runs with these settings."""
+
+    def check(self, resolved: ResolvedSettings) -> None:
+        """Refuse settings of it that cannot work."""
+
+    def text(
+        self, text: Any, tokenizer: Any, share: float, resolved: ResolvedSettings, progress: Any
+    ) -> Any:
+        """Return a training text as it is to be read, such as on disk.
+
+        Args:
+            text: Text of the run.
+            tokenizer: Its tokenizer; None: one will be made of the text.
+            share: Share of its lines that is held out.
+            resolved: Settings of the run.
+            progress: Function that is called with the progress.
+        """
+
+    def check_counts(self, folder: str) -> None:
+        """Make sure that there are counts in a folder; read no more than needed."""
+
+    def open_counts(self, folder: str, resolved: ResolvedSettings) -> tuple[Any, ResolvedSettings]:
+        """Open counts in place of a text. Return them, and the settings with those that they bring.
+        They have `folder`, `tokenizer`, `text_settings` and `with_valid(text)`, which makes data.
+
+        Args:
+            folder: Folder of the counts.
+            resolved: Settings of the run.
+        """
+
+    def data(self, data: Any, resolved: ResolvedSettings) -> SourcedData:
+        """Return the data of a run so that the fit gets them from here.
+
+        Args:
+            data: Training and validation data of the run.
+            resolved: Settings of the run.
+        """
+
+
+def text_folder(name: str | Path) -> TextFolder | None:
+    """Return the form of the folder of that name; None: it has none. Refuse one whose satellite was
+    removed."""
+    if not os.path.isdir(name):
+        return None
+    folder = Path(name)
+    for form in text_folders():
+        if form.is_in(folder):
+            return form
+    gone = satellites.removed_folder(folder)
+    if gone:
+        raise gone
+    return None
+
+
+def text_folders() -> list[TextFolder]:
+    """Return the forms of folders that hold texts."""
+    return satellites.entries("folders")
+
+
+def data_sources() -> list[DataSource]:
+    """Return the sources of training data other than texts in memory."""
+    return list(dict.fromkeys(source.load() for source in satellites.entries("sources")))
+
+
+def data_source(resolved: ResolvedSettings) -> DataSource | None:
+    """Return the source of the data of a run; None: texts are read into memory. Refuse settings
+    that ask for a source that was removed."""
+    for source in data_sources():
+        if source.takes(resolved):
+            return source
+    for name, value in resolved.values.items():
+        gone = value is not None and satellites.removed("sources", name, keyword(name, value))
+        if gone:
+            raise gone
+    return None
+
+
+def source_of_counts(kind: Kind, resolved: ResolvedSettings) -> DataSource:
+    """Return the source that reads counts in place of a text; refuse a kind that needs the text."""
+    source = data_source(resolved)
+    if source is None:
+        gone = satellites.removed("sources", "counts", keyword("counts"))
+        raise gone or UsageError(
+            keyword("counts") + f" cannot be used with models of kind {kind.name}",
+            "they need the text itself",
+            "add " + keyword("model", "ngram"),
+        )
+    return source
 
 
 # ---- Commands that do nothing with the models of a task.

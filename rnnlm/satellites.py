@@ -185,6 +185,9 @@ class Satellite:
         scorers: By a pattern of names: functions(name, **options) that open what `rnnlm doctor`
             checks besides models; the result has a method `checks`. options: those that satellites
             add to the command.
+        folders: Forms of folders that hold texts: :class:`rnnlm.registry.TextFolder`.
+        sources: Sources of training data, :class:`rnnlm.registry.DataSource`, by the settings and
+            options that ask for them.
         metrics: Metrics of language models: :class:`rnnlm.evaluation.perplexity.TextMetric`.
         methods: Methods of `rnnlm.Model`: :class:`Method`, as :func:`methods_of` returns them.
         names: Names of `rnnlm`, as :func:`names_of` returns them.
@@ -208,6 +211,8 @@ class Satellite:
     companions: Entries = tuple
     checks: Entries = tuple
     scorers: Entries = tuple
+    folders: Entries = tuple
+    sources: Entries = tuple
     metrics: Entries = tuple
     methods: Entries = tuple
     names: Entries = tuple
@@ -383,7 +388,7 @@ def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
 
 OF_OTHERS = (
     "commands", "tasks", "libraries", "adaptations", "scorers",
-    "kinds", "metrics", "methods", "names",
+    "kinds", "folders", "sources", "metrics", "methods", "names",
 )  # fmt: skip
 
 
@@ -464,7 +469,10 @@ def _blamed(
 # ---- Those that were removed. A script writes which names our satellites have
 # (tests/support/satellite_files.py), so that an error can say which one is missing.
 
-Table = Literal["commands", "tasks", "kinds", "tokenizers", "libraries", "names", "methods"]
+Table = Literal[
+    "commands", "tasks", "kinds", "tokenizers", "libraries", "folders", "sources", "names",
+    "methods",
+]  # fmt: skip
 
 
 def removed(table: Table, name: str, called: str) -> UsageError | None:
@@ -472,12 +480,27 @@ def removed(table: Table, name: str, called: str) -> UsageError | None:
 
     called: the name in the message.
     """
-    import tomllib
-
-    text = HERE.joinpath("satellites.toml").read_text(encoding="utf-8")
-    satellite = tomllib.loads(text)[table].get(name)
+    satellite = _owners()[table].get(name)
     lacking = satellite and _first_lacking(satellite)
     return _not_here(called, lacking) if lacking else None
+
+
+def removed_folder(folder: Path) -> UsageError | None:
+    """Return the error for a folder whose files are those of a satellite that was removed; None for
+    other folders."""
+    for pattern in _owners()["folders"]:
+        gone = removed("folders", pattern, str(folder))
+        if gone and any(folder.glob(pattern)):
+            return gone
+    return None
+
+
+@cache
+def _owners() -> dict[str, dict[str, str]]:
+    """Return the satellites of ours by the names that they add, by table."""
+    import tomllib
+
+    return tomllib.loads(HERE.joinpath("satellites.toml").read_text(encoding="utf-8"))
 
 
 def removed_module(name: str) -> UsageError | None:
@@ -488,4 +511,4 @@ def removed_module(name: str) -> UsageError | None:
 
 
 def _not_here(called: str, satellite: str) -> UsageError:
-    return UsageError(f"{called} needs the satellite {satellite}, which is not installed here")
+    return UsageError(called + f" needs the satellite {satellite}, which is not installed here")

@@ -36,7 +36,13 @@ if hasattr(signal, "SIGHUP"):  # Windows has none
 
 PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
-PLUGINS_OF_SATELLITES = ("hostile", "tiny_tasks", "tiny_labellers", "tiny_translators")
+PLUGINS_OF_SATELLITES = (
+    "counting_runs",
+    "hostile",
+    "tiny_tasks",
+    "tiny_labellers",
+    "tiny_translators",
+)
 
 # `-m fast` runs tests in these places, but for those that say that they need a satellite or are long.
 TESTS = Path(__file__).parent

@@ -131,7 +131,7 @@ def test_no_description_imports_torch(rnnlm, models, here):
 
 def test_evaluating_n_grams_imports_what_it_needs(tmp_path):
     save(tmp_path / "kn", fit("ngram"), "ngram")
-    spared = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
+    spared = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.tools.prepared.index"]
     (result,) = in_one_process(tmp_path, ["eval -m kn train.txt"], heavy=spared)
     assert result[:2] == [0, []]
 

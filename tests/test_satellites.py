@@ -37,11 +37,16 @@ COMMANDS = (
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
-    "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
-    "prepare text.txt -o prepared --workers 1",
+    "doctor lstm", "info lstm", "info lstm --json",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.
 USES = {
+    "count text.txt -o counts": ("rnnlm count", "tools/counting"),
+    "train text.txt --model ngram --memory 1G": ("--memory", "tools/counting"),
+    "train text.txt --model ngram --set workers=2": ("--set workers=2", "tools/counting"),
+    "train --model ngram --counts counts": ("--counts", "tools/counting"),
+    "prepare text.txt -o prepared": ("rnnlm prepare", "tools/prepared"),
+    "eval -m lstm prepared": ("prepared", "tools/prepared"),
     "mix lstm ngram": ("rnnlm mix", "tools/mixtures"),
     "prune -m ngram -o pruned": ("rnnlm prune", "tools/pruning"),
     "report lstm -o report.html": ("rnnlm report", "tools/reports"),
@@ -70,6 +75,8 @@ for command in commands:
 manifest = read_manifest(Path("lstm"))
 tagger = manifest.settings | {"task": "tagging"}
 Path("tagger").mkdir()
+Path("prepared").mkdir()
+Path("prepared", "shard-00000.safetensors").touch()
 write_manifest(Path("tagger"), dataclasses.replace(manifest, settings=tagger))
 for command, (called, satellite) in uses.items():
     with contextlib.redirect_stderr(io.StringIO()) as said:

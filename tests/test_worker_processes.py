@@ -8,9 +8,9 @@ import pytest
 from rnnlm.errors import RnnlmError
 from rnnlm.parallel import InlineExecutor, ProcessExecutor, process_pool
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.shards import RawPiece
-from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.prepared.shards import RawPiece
+from rnnlm.tools.prepared.tokenizer_sample import learn
 
 
 @pytest.fixture(scope="module")

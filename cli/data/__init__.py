@@ -1,1 +1,1 @@
-"""Commands on texts and counts: count, prepare, list."""
+"""Commands on what there is: list."""

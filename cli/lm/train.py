@@ -33,7 +33,6 @@ _ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if
 _TASKS = list(dict.fromkeys(kind.task for kind in _TRAINED if kind.task != registry.LANGUAGE_MODEL))
 _ANY_TASK = " or ".join(filter(None, [", ".join(_TASKS[:-1]), *_TASKS[-1:]])) or "a task"
 
-OF_NGRAMS = ("--model ngram", "--model unigram")
 _several = functools.partial(options_of, TrainingRequest, multiple=True, default_is="")
 
 
@@ -59,18 +58,16 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
     options_of(TrainingRequest, "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
-@options.options_added_to("train")
 @tokenizer_options
 @section(
     "N-grams", options_of(NgramSettings, "order"), options_of(NgramSettings, "smoothing", type=str)
 )
 @section(
     "N-grams",
-    options_of(TrainingRequest, "counts"),
     options_of(NgramSettings, "prune", "discounts", "quantize"),
-    options_of(NgramSettings, "memory", "temp", "workers", "dask", default_is=""),
-    goes_with=OF_NGRAMS,
+    goes_with=options.OF_NGRAMS,
 )
+@options.options_added_to("train")
 @section(
     "Run",
     options_of(RunSettings, "budget", "device", "seed", default_is=""),

@@ -23,8 +23,7 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
-from rnnlm.storage.manifest import is_prepared, part_folders
-from rnnlm.text.prepared.prepared_text import problems
+from rnnlm.storage.manifest import part_folders
 
 Verdict = Literal["ok", "failed", "not claimed", "not checked"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
@@ -89,10 +88,11 @@ def audit(
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
     name = loading.name_of(name)
-    if not is_prepared(name):
+    form = registry.text_folder(name)
+    if not form or not form.is_text:
         yield from _audit(loading.find(name), sample, seed, device)
         return
-    for about, problem, detail in problems(Path(name)):
+    for about, problem, detail in form.problems(Path(name)):
         yield Check(about, "failed" if problem else "ok", problem or detail)
 
 

@@ -30,11 +30,6 @@ class Ngram(Kind):
         check(resolved, has_valid)
 
     fit = imported(__package__, "ngram.fitting:fit")
-    text_to_read = imported(__package__, "ngram.fitting:text_to_read")
-    check_counts = imported(__package__, "ngram.fitting:check_counts")
-    open_counts = imported(__package__, "ngram.fitting:open_counts")
-    clean_up = imported(__package__, "ngram.fitting:clean_up")
-    foresee = imported(__package__, "ngram.fitting:foresee")
     array_shapes = imported(__package__, "ngram.model:array_shapes")
     from_arrays = imported(__package__, "ngram.model:from_arrays")
 

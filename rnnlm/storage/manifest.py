@@ -26,9 +26,6 @@ from rnnlm.version import MadeBy
 FORMAT_VERSION = 1
 QUANTISED_FORMAT = 2  # n-grams as codes: rnnlm 0.1 cannot read them
 CONFIG = "config.json"
-COUNTS = "counts.json"  # of a folder of counts
-# Of a prepared text, and of one that is not finished.
-INDEX, JOURNAL = "index.json", "unfinished.json"
 HINT = "restore the file from a copy, or rebuild the model; rnnlm doctor lists all damage"
 DATA = re.compile(  # our files beside config.json; other files are the user's
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
@@ -224,16 +221,6 @@ def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf)
         for name, entry in manifest.files.items()
     )
     return list(filter(None, faults))
-
-
-def is_counts(folder: str | Path) -> bool:
-    """Return whether a folder holds counts."""
-    return os.path.isfile(os.path.join(folder, COUNTS))
-
-
-def is_prepared(folder: str | Path) -> bool:
-    """Return whether there is a prepared text, finished or not."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in (INDEX, JOURNAL))
 
 
 def is_model(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from rnnlm import registry
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.storage.files.resuming import (
@@ -24,13 +25,13 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
-from rnnlm.storage.manifest import is_prepared
 from rnnlm.text import sources, temporary_files, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.line_forms import BETWEEN, tell_unspaced
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import count_odd_spaces, tell_odd_spaces
 from rnnlm.text.punctuation import tell_glued
+from rnnlm.text.samples import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -409,20 +410,20 @@ def open_text(
 ) -> Text:
     """Return the text of these names: sources, which have to be there, read as the settings say, or
     one folder with a prepared text. A notice names sources that are the same text."""
-    prepared = list(filter(is_prepared, names))
-    if not prepared:
-        plain = tuple(os.fspath(name) for name in names)
-        sources.check_names(plain)
-        warn_of_repeats(plain)
-        return Corpus(plain, settings, source_settings)
-    if len(names) > 1:
-        raise UsageError(
-            f"{prepared[0]} is a prepared text, which cannot be combined with other texts",
-            hint="prepare all of the text into one folder",
-        )
-    from rnnlm.text.prepared import prepared_text  # plain texts are read without it
-
-    return prepared_text.load(Path(prepared[0]))
+    for name in names:
+        form = registry.text_folder(name)
+        if not form or not form.is_text:
+            continue
+        if len(names) > 1:
+            raise UsageError(
+                f"{name} is {form.noun}, which cannot be combined with other texts",
+                hint="prepare all of the text into one folder",
+            )
+        return form.open(Path(name))
+    plain = tuple(os.fspath(name) for name in names)
+    sources.check_names(plain)
+    warn_of_repeats(plain)
+    return Corpus(plain, settings, source_settings)
 
 
 def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer | TokenizerSettings:
@@ -430,15 +431,11 @@ def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer |
     middle and end decide them; see :func:`judged`."""
     if text.tokenizer is not None:
         return tokenizer
-    from rnnlm.text.prepared.tokenizer_sample import judged
-
     return judged(lines_of_sample(text), text.settings, tokenizer, "the tokenizer")
 
 
 def lines_of_sample(text: Text) -> list[str]:
     """Return lines of a text that show what it is like."""
-    from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, lines_looked_at
-
     if isinstance(text, Corpus):
         names = sources.expand(text.sources)
         return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)

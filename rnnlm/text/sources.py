@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import os
 import re
-import shlex
 import stat
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import rnnlm.corpora as corpora
+from rnnlm import registry, satellites
 from rnnlm.config import ValidatedSettings, about
 from rnnlm.errors import (
     TextError,
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
-_PREPARED = "shard-*.safetensors"  # files of a prepared text
 _UNFINISHED = "unfinished.json"  # in a folder of ours until all is there
 HUB_SECONDS = 5  # how long to wait for an answer
 # An address on the internet, perhaps one that was made a path
@@ -138,7 +137,9 @@ def check_names(names: Iterable[str | os.PathLike[str]]) -> None:
     """Make sure that there are texts of these names, before time goes into anything else. Nothing
     is read."""
     for source in expand(tuple(os.fspath(name) for name in names)):
-        if os.path.isdir(source) and not _has_files(source, _PREPARED):
+        forms = [form for form in registry.text_folders() if form.is_text]
+        is_text = any(_has_files(source, form.name) for form in forms)
+        if os.path.isdir(source) and not is_text:
             _check_data_folder(source, source)
 
 
@@ -359,18 +360,12 @@ def _check_data_folder(source: str, folder: str) -> None:
     """Make sure that a folder may be a data set. An error names its real kind."""
     if _has_files(folder, "weights-*.safetensors"):
         raise TextError(f"{source} is a model, not a text", hint="name a text")
-    if _has_files(folder, _PREPARED):
-        raise TextError(
-            f"{source} is a prepared text",
-            "this needs the text itself, or only that prepared text",
-            "name a text",
-        )
-    if _has_files(folder, "counts-*-order-*.safetensors"):
-        called = shlex.quote(str(source))
-        raise TextError(
-            f"{source} is a folder of counts, not a text",
-            hint=f"rnnlm train --counts {called} reads them, rnnlm count {called} prints them",
-        )
+    for form in registry.text_folders():
+        if _has_files(folder, form.name):
+            raise form.refusal(source)
+    gone = satellites.removed_folder(Path(folder))
+    if gone:
+        raise gone
     if _has_files(folder, _UNFINISHED):
         raise TextError(
             f"{source} is not finished",

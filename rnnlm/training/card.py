@@ -30,9 +30,7 @@ from rnnlm.interface import Task, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import writing as safe_files
-from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest, is_prepared
-from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import prepared_text
+from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Models that a run may start from, by their names in the stored training.
@@ -372,8 +370,9 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         ModelError: there is none, or its config.json or index.json is damaged.
     """
-    if is_prepared(name):
-        return prepared_text.describe(Path(name))
+    form = registry.text_folder(name)
+    if form and form.is_text:
+        return form.describe(Path(name))
     folder = loading.find(name)
     return _described(folder, model_folder.read_manifest(folder))
 
@@ -411,7 +410,11 @@ def summary(name: str) -> list[tuple[str, str]]:
     texts, settings that differ from the recipe, tokenizer, metrics with their signatures, and how
     to use it."""
     try:
-        rows = _prepared_text(name) if is_prepared(name) else _model(name, loading.find(name))
+        form = registry.text_folder(name)
+        if form and form.is_text:
+            rows = form.summary(Path(name))
+        else:
+            rows = list(_model(name, loading.find(name)))
         return [(what, text) for what, text in rows if text]
     except (AttributeError, KeyError, TypeError, ValueError):
         # A run or a tool has written something of another form there.
@@ -508,26 +511,3 @@ def _results(evaluations: dict[str, Evaluation]) -> Iterator[Fact]:
             of_column = [column] if len(evaluation.column_names) > 1 else []
             yield Fact(name, info=": ".join([*words, *of_column, evaluation.line(column)]))
             yield Fact("signature", info=evaluation.main_of(column).signature)
-
-
-def _prepared_text(name: str) -> list[tuple[str, str]]:
-    """Return the lines of a prepared text, which is no model."""
-    about = prepared_text.describe(Path(name))
-    counts, sample = about["counts"], about["vocabulary of"] or {"how": "", "bytes": 0}
-    tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
-    settings_of_tokenizer = not_defaults(about["settings"], TokenizerSettings)
-    sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]
-    sample_size = amount(sample["bytes"], unit="bytes")
-    return [
-        ("prepared text", about["prepared text"]),
-        ("folder", about["folder"]),
-        ("text", first_names(about["text"] or []).replace("`", "")),
-        ("tokenizer", ", ".join([tokenizer, *settings_of_tokenizer])),
-        ("vocabulary of", f"{sample['how']}, {sample_size}" if sample["how"] else ""),
-        ("counts", ", ".join(sizes)),
-        ("unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"),
-        ("read with", " ".join(not_defaults(about["settings"], TextSettings))),
-        ("hash", f"{about['lines_hash']}, of its lines"),
-        ("files", f"{about['shards']:,}, {amount(about['file_bytes'], unit='bytes')}"),
-        ("use it", f"rnnlm train {shlex.quote(name)}"),
-    ]

@@ -4,22 +4,18 @@ validation and the tokenizer.
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.choices import THE_DATA
-from rnnlm.config import AUTO, ResolvedSettings, names_of
+from rnnlm.config import AUTO, ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blank
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -29,162 +25,12 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.punctuation import tell_glued_in, tell_unsplit
 from rnnlm.text.sources import SourceSettings, column_of
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training.card import MUCH_OVERLAP
+from rnnlm.training.overlaps import called, overlaps, warn_of
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
 # A text is worth a notice if the share of its tokens that are unknown is so much larger than in the
 # training text, and if they are more than a few.
 MUCH_UNKNOWN, FEW_UNKNOWN = 0.4, 50
-
-# ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
-# text are better than metrics of new text.
-#
-# Lines are compared as the model reads them: by hashes of their token ids, which are there when
-# training begins, so that no text is read again. A line of fewer than LEAST_CHARACTERS characters
-# ("Yes, sir.") is in any two texts, and does not count. One with an unknown word counts as new, as
-# unknown words all have the same id: where the vocabulary was cut, the share is a lower bound. Of
-# the training text no more is kept than the hashes of some thousand lines.
-
-LEAST_CHARACTERS = 20
-MOST_MAPPED_TOKENS = 100_000_000  # a larger prepared text is not read for this
-LINES_AT_ONCE, TOKENS_AT_ONCE = 1 << 16, 1 << 20
-_PLACES = 1 << 12  # in a line, each with another factor
-_FACTORS = np.random.default_rng(1).integers(1, 1 << 64, size=_PLACES, dtype=np.uint64)
-_SLOTS = np.uint64((1 << 22) - 1)
-
-
-def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str, Overlap]:
-    """Return the :class:`Overlap` of each other text, by its name, with the training text, encoded
-    by the same tokenizer.
-
-    With a training text on disk of more than MOST_MAPPED_TOKENS, only texts that are the same as a
-    whole are found.
-    """
-    overlap_of = {
-        name: Overlap(text.sentences, text.sentences, True)
-        for name, text in others.items()
-        if text.lines_hash == train.lines_hash
-    }
-    if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
-        return overlap_of
-
-    # The hashes of the lines of each other text that count and have no unknown word.
-    lines, wanted = {}, {}
-    for name, text in others.items():
-        if name not in overlap_of:
-            counts_L = np.asarray(text.characters_L) >= LEAST_CHARACTERS
-            is_known_L = np.asarray(text.oov_words_L) == 0
-            lines[name] = int(counts_L.sum())
-            wanted[name] = np.concatenate(list(_hashes(text)))[counts_L & is_known_L]
-
-    # The training text is read once for all of them.
-    all_wanted = np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])
-    in_train = _occurring(np.unique(all_wanted), train)
-    return overlap_of | {
-        name: Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
-        for name, hash_L in wanted.items()
-    }
-
-
-Lines = tuple[str, Sequence[str]]  # the hash of examples, and the text that models read of each
-
-
-def examples_in_train(
-    train: Lines, others: Mapping[str, Lines], keeps_case: bool, holds_out: bool
-) -> dict[str, Overlap]:
-    """Compute overlaps for examples in memory and warn about them. With `keeps_case`, models read
-    the lines as they are."""
-
-    def read(lines: Sequence[str]) -> Iterable[str]:
-        return lines if keeps_case else map(str.lower, lines)
-
-    train_hash, train_lines = train
-    in_train = set(read(train_lines))
-    overlap_of, hashes = {}, {}
-    for name, (hashes[name], lines) in others.items():
-        # The end of a line counts as one of its characters.
-        counted = [line for line in read(lines) if len(line) + 1 >= LEAST_CHARACTERS]
-        overlap_of[name] = Overlap(len(counted), sum(line in in_train for line in counted))
-        if hashes[name] == train_hash:
-            overlap_of[name] = Overlap(len(lines), len(lines), True)
-    warn_of(overlap_of, hashes, holds_out)
-    return overlap_of
-
-
-def _called(name: str) -> str:
-    """Return what messages call a text."""
-    return "the validation text" if name == "valid" else f"the {name} text"
-
-
-def warn_of(overlap_of: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
-    """Send a notice if much of the validation ("valid") or the test text is in the training text,
-    from which the validation text may have been held out. `hashes` are the texts', by name."""
-    same, repeated = [], []
-    for name, overlap in overlap_of.items():
-        text = _called(name)
-        share = f"{overlap.share:.0%}"
-        counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
-        if overlap.is_same:
-            same.append(text)
-        elif overlap.share > MUCH_OVERLAP and holds_out and name == "valid":
-            notice(
-                f"{share} of the lines held out for validation {counts} are also in the rest of "
-                "the training text: expect worse metrics on less repetitive text"
-            )
-        elif overlap.share > MUCH_OVERLAP:
-            repeated.append(f"{share} of the lines of {text} {counts}")
-
-    # One notice for both texts.
-    if same:
-        are, their = ("is", "its") if len(same) == 1 else ("are", "their")
-        notice(
-            f"{' and '.join(same)} {are} the training text itself: {their} metrics say nothing "
-            "about new text"
-        )
-    if repeated:
-        their = "its" if len(repeated) == 1 else "their"
-        notice(
-            f"{' and '.join(repeated)} are also in the training text: {their} metrics say less "
-            "about new text"
-        )
-    if "test" in hashes and hashes["test"] == hashes.get("valid"):
-        notice("the test text is the validation text itself: its metrics add nothing")
-
-
-def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
-    """Return the hashes of `wanted_K`, in ascending order, that lines of the training text have."""
-    if not len(wanted_K):
-        return wanted_K
-    # A table of their low bits spares most lines the search.
-    is_slot_wanted = np.zeros(int(_SLOTS) + 1, dtype=bool)
-    is_slot_wanted[wanted_K & _SLOTS] = True
-    occurs_K = np.zeros(len(wanted_K), dtype=bool)
-    for hash_L in _hashes(train):
-        hash_L = hash_L[is_slot_wanted[hash_L & _SLOTS]]
-        place_L = np.minimum(np.searchsorted(wanted_K, hash_L), len(wanted_K) - 1)
-        occurs_K[place_L[wanted_K[place_L] == hash_L]] = True
-    return wanted_K[occurs_K]
-
-
-def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
-    """Yield the hash of each line, some thousands at a time: the sum of its ids, each times the
-    factor of its place, modulo 2^64."""
-    start = 0
-    while start < text.sentences:
-        # Take whole lines up to TOKENS_AT_ONCE tokens, but at least one.
-        offsets = np.asarray(text.line_offsets[start : start + LINES_AT_ONCE + 1])
-        end = int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right"))
-        offsets = offsets[: max(2, end)]
-
-        ids_N = np.asarray(text.ids[int(offsets[0]) : int(offsets[-1])])
-        begins_L = offsets[:-1] - offsets[0]
-        place_N = np.arange(len(ids_N)) - begins_L.repeat(np.diff(offsets))
-        term_N = _FACTORS[place_N & (_PLACES - 1)] * (ids_N.astype(np.uint64) + np.uint64(1))
-        yield np.add.reduceat(term_N, begins_L)
-        start += len(begins_L)
-
-
-# ---- The texts of a training run.
 
 CORPUS = "english"  # the bundled one, which is read if no text is named
 
@@ -201,7 +47,9 @@ def open_texts(
     text, valid, test, resolved = _opened(request, resolved)
     tokenizer, resolved = _tokenizer_for(text, request, resolved)
     share = held_out_share(request, resolved)
-    text = kind.text_to_read(text, tokenizer, share, resolved, progress)
+    data_source = registry.data_source(resolved)
+    if data_source:
+        text = data_source.text(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
@@ -245,9 +93,7 @@ def _opened(
     text = _open(names, resolved)
     if text.tokenizer:
         prepared = Path(text.sources[0])
-        resolved = _with_read(
-            prepared, "prepared", text.settings, text.tokenizer, request, resolved
-        )
+        resolved = _with_read(prepared, text.settings, text.tokenizer, request, resolved)
     others = resolved if text.tokenizer else as_given  # another table may have another column
     valid, test = (
         _open(names, _with_column(names, others)) if names else None
@@ -325,7 +171,7 @@ def _notice_oddities(
         further = encoded.unknown_share - data.train.unknown_share
         if further > MUCH_UNKNOWN and len(encoded.oov) > FEW_UNKNOWN:
             notice(
-                f"{encoded.unknown_share:.0%} of the tokens of {_called(name)} are unknown to the "
+                f"{encoded.unknown_share:.0%} of the tokens of {called(name)} are unknown to the "
                 "model: choose a text that is more like the training text"
             )
     overlap_of = overlaps(data.train, others)
@@ -384,11 +230,10 @@ def _of_counts(
         )
 
     # Tokenizer and settings of the counted text hold for the other texts.
-    counts, resolved = kind.open_counts(folder, resolved)
+    source = registry.source_of_counts(kind, resolved)
+    counts, resolved = source.open_counts(folder, resolved)
     tokenizer = counts.tokenizer
-    resolved = _with_read(
-        counts.folder, "counted", counts.text_settings, tokenizer, request, resolved
-    )
+    resolved = _with_read(counts.folder, counts.text_settings, tokenizer, request, resolved)
     named = {"valid": request.valid, "test": request.test}
     encoded = {
         name: _open(names, resolved).encode(tokenizer) for name, names in named.items() if names
@@ -405,7 +250,6 @@ def _of_counts(
 
 def _with_read(
     folder: Path,
-    how: str,
     settings: TextSettings,
     tokenizer: Tokenizer,
     request: TrainingRequest,
@@ -413,33 +257,31 @@ def _with_read(
 ) -> ResolvedSettings:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
     # Nothing else may be asked for: another tokenizer, another way to read.
-    noun, command = {
-        "prepared": ("a prepared text", "prepare"),
-        "counted": ("a folder of counts", "count"),
-    }[how]
+    form = registry.text_folder(folder)
+    assert form is not None  # as it was opened
     option, source = _given(request)
     if source:
         given = loading.load_tokenizer(source)
         if given.fingerprint != tokenizer.fingerprint:
             called = shlex.quote(source)
             raise UsageError(
-                keyword(option) + f" names another tokenizer than {folder} was {how} with",
-                hint=f"rnnlm {command} TEXT --tokenizer-from {called}",
+                keyword(option) + f" names another tokenizer than {folder} was {form.made} with",
+                hint=f"rnnlm {form.command} TEXT --tokenizer-from {called}",
             )
 
     # How the text was read is long decided.
     for field in fields(SourceSettings):
         if resolved.is_requested(field.name):
             raise UsageError(
-                f"{folder} is {noun}: {field.name} has no effect",
+                f"{folder} is {form.noun}: {field.name} has no effect",
                 "it says how a text is read",
                 "leave it out",
             )
 
     read = {field.name: getattr(settings, field.name) for field in fields(TextSettings)}
     stored = {**tokenizer.to_settings(), **read}
-    origin = f"{noun.removeprefix('a ')} {folder}"
-    return _with_stored(stored, resolved, f"{folder} was {how} with", origin)
+    origin = f"{form.noun.removeprefix('a ')} {folder}"
+    return _with_stored(stored, resolved, f"{folder} was {form.made} with", origin)
 
 
 def _with_stored(
@@ -474,64 +316,3 @@ def _given(request: TrainingRequest) -> tuple[str, str | None]:
     """Return the option that names the model whose tokenizer is used, and that model."""
     option = "tokenizer_from" if request.tokenizer_from else "init_from"
     return option, getattr(request, option)
-
-
-# ---- Texts that are read and encoded once for several training runs.
-
-Opener = Callable[[TrainingRequest, ResolvedSettings, registry.Kind, Progress], Texts]
-
-
-class SharedTexts:
-    """An Opener for the runs of a grid: a text that was read and encoded once is handed to every
-    run that would read and encode it in the same way. All have the same `tokenizer_from`."""
-
-    def __init__(self, tokenizer_from: str | None) -> None:
-        self.tokenizer_from = tokenizer_from
-        self.texts: dict[str, Texts] = {}
-
-    def __call__(
-        self,
-        request: TrainingRequest,
-        resolved: ResolvedSettings,
-        kind: registry.Kind,
-        progress: Progress,
-    ) -> Texts:
-        key = _key(request, resolved, kind)
-        if key not in self.texts:
-            shared = replace(request, tokenizer_from=self.tokenizer_from)
-            task = registry.task(kind.task)
-            self.texts[key] = task.open_texts(shared, resolved, kind, progress)
-            return self.texts[key]
-
-        # The texts are there already. They bring this run the settings that they brought the first.
-        texts = self.texts[key]
-        return replace(texts, resolved=resolved.with_added(texts.resolved.added))
-
-
-def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind) -> str:
-    """Return a text that is the same for runs that read and encode their texts in the same way."""
-    task = registry.task(kind.task)
-    parts: list[object] = [
-        kind.task, request.text, request.counts, request.valid, request.test,
-        request.target, request.valid_target, request.test_target,
-    ]  # fmt: skip
-
-    # Settings that change how a text is read. A requested one may be applied more strictly.
-    names = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
-    names |= task.settings_of_data
-
-    # The share that is held out, and the seed that may draw it, matter only without a validation
-    # text.
-    if request.text and not request.valid:
-        parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
-    else:
-        names -= {"seed"}
-    for name in sorted(names & resolved.values.keys()):
-        parts.append((name, resolved.values[name], resolved.is_requested(name)))
-
-    # Whether the characters of words are read, too: their use is up to the network. A kind without
-    # that setting reads the same as one that does not use it.
-    has_characters = "characters" in resolved.values
-    parts.append(bool(resolved.values.get("characters")))
-    parts.append(has_characters and resolved.is_requested("characters"))
-    return repr(parts)

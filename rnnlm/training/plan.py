@@ -2,7 +2,7 @@
 can be written to."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rnnlm import registry
 from rnnlm.config import ResolvedSettings, as_text, check_needs, describe
 from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
-from rnnlm.interface import FittingData, TextData
+from rnnlm.interface import FittingData, SourcedData, TextData
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
@@ -28,7 +28,7 @@ from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import run_folder as resuming
 from rnnlm.training.card import STARTS
-from rnnlm.training.line_texts import Opener, held_out_share
+from rnnlm.training.line_texts import held_out_share
 from rnnlm.training.recipes import recipe as recipes
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
@@ -38,6 +38,8 @@ from rnnlm.training.resolution import ResolvedRequest, resolve_request
 CHECKPOINT_SIZE = 8
 BYTES_OF_A_WEIGHT = 4
 FEW_LINES = 20  # to validate on
+# Reads and encodes the texts of a run
+Opener = Callable[[TrainingRequest, ResolvedSettings, registry.Kind, Progress], Texts]
 _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 
 
@@ -107,7 +109,7 @@ class Plan:
             "valid_tokens": self.data.valid.tokens if self.data.valid else 0,
             "validation": self.valid_is,
             "output": str(self.output),
-            **self.kind.foresee(self.resolved, self.data),
+            **(self.data.sizes() if isinstance(self.data, SourcedData) else {}),
         }
 
     def to_dict(self) -> dict[str, object]:
@@ -218,6 +220,8 @@ def _with_texts(
     run = _facts_for_choices(request, recipe, is_new=begun is None)
     resolved, forecast = kind.choose(texts.resolved, texts.data, run)
     _notice_small_validation_text(texts.data, resolved, texts.holds_out)
+    source = registry.data_source(resolved)
+    data = source.data(texts.data, resolved) if source else texts.data
 
     # A run starts from the weights of other models, or resumes from its own.
     initial: dict[str, np.ndarray] | TrainingState | None = None
@@ -234,7 +238,7 @@ def _with_texts(
         recipe=recipe,
         kind=kind,
         resolved=resolved,
-        data=texts.data,
+        data=data,
         initial=initial,
         test=texts.test,
         valid_is=texts.valid_is,
@@ -286,6 +290,9 @@ def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> None:
         valid=_validation_names(request) or None,
     )
     _warn_of_replaced_start(resolved, request)
+    source = registry.data_source(resolved)
+    if source:
+        source.check(resolved)
     has_valid = bool(request.valid or request.takes_bundled or held_out_share(request, resolved))
     kind.check(resolved, has_valid=has_valid)
 
@@ -306,7 +313,7 @@ def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolv
         sources.check_files(texts)
         sources.expand((*request.target, *request.valid_target, *request.test_target))
     if request.counts is not None:
-        kind.check_counts(request.counts)
+        registry.source_of_counts(kind, resolved).check_counts(request.counts)
     vectors = resolved.values.get("embeddings")
     if vectors and vectors != COUNTED:
         check_is_text_file(vectors)

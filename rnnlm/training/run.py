@@ -47,7 +47,7 @@ from rnnlm.events import (
     Validated,
     never,
 )
-from rnnlm.interface import LanguageModel, TextData
+from rnnlm.interface import LanguageModel, SourcedData, TextData
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
@@ -398,7 +398,8 @@ def _work(
 
     if fitted.stopped == "diverged":
         _raise_diverged(plan, fitted, storage.log)
-    plan.kind.clean_up(plan.resolved, plan.data)
+    if isinstance(plan.data, SourcedData):
+        plan.data.release()
     seconds = time.perf_counter() - began
     if plan.forecast is not None:
         plan.forecast.tell_if_slowed(fitted, plan.resolved.values)
@@ -474,7 +475,8 @@ def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress)
         model, _ = stored_model.load(plan.output, plan.resolved.values.get("device", "cpu"))
         results = yield from _evaluate(plan, model, trained.fingerprint, progress)
     manifest = storage.save_results(trained, results, trained.training)
-    plan.kind.clean_up(plan.resolved, plan.data)
+    if isinstance(plan.data, SourcedData):
+        plan.data.release()
     yield CompletedRun(plan.output, manifest).finished
 
 

@@ -38,15 +38,7 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.storage.manifest import (
-    ENDED,
-    Manifest,
-    file_faults,
-    is_counts,
-    is_model,
-    is_prepared,
-    read_manifest,
-)
+from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
 from rnnlm.storage.model_folder import MOST_HASHED
 from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoint
 from rnnlm.system import current_rank
@@ -199,9 +191,10 @@ def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
 def _signature_of_model(name: str) -> str:
     """Return the fingerprint of a model; of a prepared text, counts or a folder of another library,
     whose tokenizer is taken, the signature or the tokenizer's fingerprint."""
-    if is_prepared(name):
-        return signature(name)
-    if is_counts(name) or registry.library_of(name):
+    form = registry.text_folder(name)
+    if form:
+        return form.signature(Path(name))
+    if registry.library_of(name):
         return loading.load_tokenizer(name).fingerprint
     return read_manifest(loading.find(name)).fingerprint
 

@@ -26,7 +26,7 @@ FREE = {"device", "threads", "memory", "temp", "workers", "dask",
 # Pairs have no identity, as their files are never taken for finished, and sorted rows are printed
 # alone. What is tuned for a model is in its folder.
 WITHOUT = {
-    "count": {"plot", "probabilities", "zipf", "highest_only", "min_count"},
+    "count": {"plot", "probabilities", "zipf", "only", "min_count"},
     "score": {"pairs_source", "pairs_scoring", "plot", "sort"},
     "tune": {"model_name"},
 }

@@ -23,7 +23,7 @@ import pytest
 from rnnlm import system
 from rnnlm.cli.main import run
 from rnnlm.parallel import ProcessExecutor, inline_pool
-from rnnlm.text.prepared import preparation
+from rnnlm.tools.prepared import preparation
 from support.commands import environment
 from support.failures import contents, fingerprint
 from support.forks import FORK, run_command

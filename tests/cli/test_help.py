@@ -89,11 +89,11 @@ def test_options_of_settings_are_described():
 def test_train_options_are_sectioned_most_used_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help-all").out)
     assert list(shown) == [
-        "Text", "Model", "Labels", "Pairs", "Tokenizer", "N-grams", "Run", "Saving",
+        "Text", "Model", "Tokenizer", "N-grams", "Labels", "Pairs", "Run", "Saving",
         "Other options",
     ]  # fmt: skip
     assert [words[0].rstrip(",") for words in shown.values()] == [
-        "--valid", "--model", "--label-column", "--target", "--tokenizer", "--order", "--budget",
+        "--valid", "--model", "--tokenizer", "--order", "--label-column", "--target", "--budget",
         "-o", "-h",
     ]  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_options_of_a_task_are_shown_beside_it(rnnlm):
 
     # The last lines name the others.
     last = " ".join(rnnlm("train", "--task", "seq2seq", "--help").out.split("\n\n")[-1].split())
-    assert "To see the options of --task tagging, --task classification, --model ngram or" in last
+    assert "the options of --model ngram, --model unigram, --task tagging or --task" in last
     assert "--task seq2seq" not in last
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm.parallel import inline_pool
 from rnnlm.storage.files.writing import BESIDE, whole_name
-from rnnlm.text.prepared import preparation
+from rnnlm.tools.prepared import preparation
 from support import failing_files
 from support.failures import contents
 from support.forks import FORK, run_command

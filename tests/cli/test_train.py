@@ -9,9 +9,9 @@ import pytest
 
 import rnnlm as library
 from rnnlm.amounts import plural
-from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.system import processors
 from rnnlm.text.tokenizers.word import split_punctuation
+from rnnlm.tools.counting import counts_folder
 from support import commands
 from support.failures import checked_error
 from support.saved_models import edit_config

@@ -18,18 +18,18 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError, RnnlmWarning
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.outputs import GrowingFile
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import prepared_text
+from rnnlm.tools.counting import counts_folder
+from rnnlm.tools.counting.counted_data import of_folders, of_text
 from rnnlm.tools.filtering.run import FilterRequest, run as run_filter
 from rnnlm.tools.filtering.settings import FilterSettings
 from rnnlm.tools.mixtures.adapted_model import TunedSettings, save_tuned
+from rnnlm.tools.prepared import prepared_text
 from support import tiny_seq2seq, tiny_tasks
 from support.killed_runs import cut_off_after
 from support.odd_inputs import put, quiet

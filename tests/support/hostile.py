@@ -15,8 +15,8 @@ import pytest
 
 from rnnlm.cli.main import run
 from rnnlm.lm.base.loading import load_tokenizer
-from rnnlm.text.prepared import shards
-from rnnlm.text.prepared.preparation import prepare
+from rnnlm.tools.prepared import shards
+from rnnlm.tools.prepared.preparation import prepare
 from support import tiny_seq2seq
 from support.arpa_files import SMALL
 from support.commands import Models, Trained

@@ -77,8 +77,17 @@ def table() -> str:
         for sort in owners:
             owners[sort] |= dict.fromkeys(names[sort], satellite.name)
     for sort, by_name in owners.items():
-        lines += ["", f"[{sort}]", *(f'{name} = "{owner}"' for name, owner in by_name.items())]
+        lines += [
+            "",
+            f"[{sort}]",
+            *(f'{_key(name)} = "{owner}"' for name, owner in by_name.items()),
+        ]
     return "\n".join([*lines, ""])
+
+
+def _key(name: str) -> str:
+    """Return a name as TOML has it: patterns of names of files are quoted."""
+    return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'
 
 
 FILES = {"__init__.pyi": public_names, "model_methods.pyi": model_methods, "satellites.toml": table}

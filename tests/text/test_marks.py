@@ -13,7 +13,6 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.lm.ngram.counting.strings import count_text
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, look_at
 from rnnlm.text.line_forms import lacks_blanks, tell_form, wrapped_at
@@ -27,6 +26,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.punctuation import tell_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from rnnlm.tools.counting.strings import count_text
 from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer
 

@@ -12,7 +12,7 @@ from rnnlm.tasks.seq2seq.options import ParallelSettings
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
-from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
+from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
 
 pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq")

@@ -20,7 +20,6 @@ from rnnlm.storage.files.reading import LONGEST_LINE
 from rnnlm.text import lines as text_lines
 from rnnlm.text.corpus import Corpus, identity_of
 from rnnlm.text.lines import TextSettings, unwrapped
-from rnnlm.text.prepared.preparation import prepare
 from rnnlm.text.word_rows import split_sentences
 
 UNWRAP = TextSettings(unwrap=True)
@@ -110,12 +109,13 @@ def test_errors_name_the_place(tmp_path):
         lines_of([path])
 
 
+@pytest.mark.needs("tools/prepared")
 @pytest.mark.parametrize("sample", ["all", "1K", None])
 def test_a_prepared_text_is_unwrapped(tmp_path, sample):
     path, folder, plain = tmp_path / "a.txt", tmp_path / "p", tmp_path / "plain.txt"
     path.write_text((WRAPPED + "\n") * 30)
     plain.write_text("\n".join(SENTENCES * 30))
-    list(prepare(path, folder, unwrap=True, sample=sample, workers=2))
+    list(rnnlm.prepare(path, folder, unwrap=True, sample=sample, workers=2))
     assert "paragraph" in rnnlm.load_tokenizer(folder).symbols()
     list(rnnlm.train(folder, output=tmp_path / "m", model="unigram", holdout=0))
     prepared = evaluate(str(tmp_path / "m"), folder)

@@ -11,8 +11,8 @@ from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import HoldoutSettings
-from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request as resolve_prepare
 from rnnlm.training.plan import plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run import run

@@ -26,14 +26,7 @@ from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.manifest import (
-    CONFIG,
-    Manifest,
-    is_counts,
-    is_prepared,
-    part_folders,
-    read_manifest,
-)
+from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
 
 # A model that scores lines, or the name of one.
 ScoringModel = LanguageModel | registry.LabelModel | str | Path
@@ -228,13 +221,9 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     """
     check_path(name, "load_tokenizer: the name")
     folder = find_tokenizer(name)
-    if is_counts(folder):
-        load_counts = satellites.on_use("rnnlm.lm.ngram.counting", "counts_folder:load")
-        return load_counts()(folder).read_tokenizer()
-    if is_prepared(folder):
-        from rnnlm.text.prepared import index, prepared_text  # most models need none
-
-        return prepared_text.load_tokenizer(folder, index.read_index(folder))
+    form = registry.text_folder(folder)
+    if form:
+        return form.tokenizer(folder)
     library = registry.library_of(os.fspath(name))
     if library:
         return library.tokenizer(folder)
@@ -247,13 +236,13 @@ def find_tokenizer(name: str | Path) -> Path:
     library = registry.library_of(os.fspath(name))
     if library:
         return library.folder(os.fspath(name), needs_model=False)
-    return Path(name) if is_prepared(name) or is_counts(name) else find(name)
+    return Path(name) if registry.text_folder(name) else find(name)
 
 
 def load_codec(name: str | Path) -> Any:
     """Load the codec of a model given as for :func:`load`: its tokenizer, or the object that holds
     it."""
-    if is_prepared(name) or is_counts(name) or registry.library_of(os.fspath(name)):
+    if registry.text_folder(name) or registry.library_of(os.fspath(name)):
         return load_tokenizer(name)
     folder = find(name)
     return stored_model.content(folder, model_folder.read_manifest(folder))[1]

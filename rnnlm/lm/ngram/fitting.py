@@ -1,12 +1,12 @@
 """Fit an n-gram model, in the steps of KenLM's lmplz (Heafield et al. 2013): count and merge; then,
 order by order, discount, estimate, back off, write. With validation text, read that once."""
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,13 +15,9 @@ from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.events import Counted, Counting, Estimated, Event, Fitted, Started, never
-from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting import counts_folder, memory_limit, plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import Packing
-from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, joined
-from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
+from rnnlm.interface import FittingData, Tokenizer
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, count
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
-from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.pruning import quantised
@@ -33,10 +29,7 @@ from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split
 from rnnlm.lm.ngram.unigram import last_events
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
-from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import TrainingData, known_ids
-from rnnlm.text.lines import Progress
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.encoding import EncodedText, TrainingData, known_ids
 
 
 def check(resolved: ResolvedSettings, has_valid: bool) -> None:
@@ -45,15 +38,6 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
     check_join(settings)
-    if settings.memory is not None:
-        system.parse_size(settings.memory)
-    _workers(settings).check(settings.temp)
-    if settings.quantize and memory_of(settings) is not None:
-        raise UsageError(
-            "quantize cannot be combined with a memory limit",
-            "backoff weights are computed again with all n-grams in memory",
-            "train without it, and quantise the model afterwards",
-        )
     kind = ESTIMATORS[settings.smoothing]
     if kind.needs_heldout(settings) and not has_valid:
         raise UsageError(
@@ -94,53 +78,59 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
     return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
 
 
-def text_to_read(
-    text: Text,
-    tokenizer: Tokenizer | None,
-    share: float,
-    resolved: ResolvedSettings,
-    progress: Progress,
-) -> Text:
-    """Return a training text on disk, where it does not fit in memory or workers are to read it;
-    else as it is."""
-    settings = resolved.make(NgramSettings)
-    return text_to_count(
-        text=text,
-        tokenizer=tokenizer or resolved.make(TokenizerSettings),
-        memory=settings.memory,
-        temp=settings.temp,
-        share=share,
-        workers=_workers(settings),
-        report=progress,
+@dataclass(frozen=True)
+class TextCount:
+    """The count of a text: steps that yield its levels, order by order, and the place of arrays,
+    where the model is estimated, too."""
+
+    steps: Iterator[CountingProgress | Level]
+    workspace: Workspace
+
+
+@runtime_checkable
+class CountableData(FittingData, Protocol):
+    """Data that are not counted in memory, or that are counted already."""
+
+    @property
+    def valid(self) -> EncodedText | None:
+        """The text for validation, in memory."""
+
+    def counting(self) -> AbstractContextManager[TextCount]:
+        """Provide their count."""
+
+
+def counting_in_memory(settings: NgramSettings, data: TrainingData) -> TextCount:
+    """Return the count of a text in memory, which has not begun."""
+    workspace = Workspace(threads=settings.threads)
+    return TextCount(_counted(settings, data, workspace), workspace)
+
+
+def _counted(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:
+    tokenizer = data.tokenizer
+    ids_T = known_ids(data.train.ids, tokenizer)
+    watched = watched_position(settings, tokenizer, ids_T, [(0, len(ids_T))])
+    shape = (tokenizer.boundary_id, tokenizer.size, settings.order)
+    yield from count(ids_T, *shape, watched, workspace)
+
+
+def watched_position(
+    settings: NgramSettings,
+    tokenizer: Tokenizer,
+    ids_T: np.ndarray | ChunkedArray,
+    shards: Sequence[tuple[int, int]],
+) -> int:
+    """Return the position that counting has to watch, in a text that is counted by these ranges of
+    positions; NOWHERE unless the discounts need one."""
+    if settings.discounts != "lmplz":
+        return NOWHERE
+    return last_read(
+        ids_T, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
     )
-
-
-def check_counts(folder: str) -> None:
-    """Make sure that there are counts in `folder`."""
-    counts_folder.load(folder)
-
-
-def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, ResolvedSettings]:
-    """Open the counts in `folder`. Return them, and the settings with their order unless a lower
-    one was requested."""
-    counts = counts_folder.load(folder)
-    counts.check()
-    if resolved.values["discounts"] == "lmplz":
-        raise UsageError(
-            "discounts = lmplz cannot be combined with " + keyword("counts"),
-            "it needs the order of the lines, which counts do not hold",
-            "leave discounts out, or train on the text itself",
-        )
-    requested_order = resolved.values["order"] if resolved.is_requested("order") else None
-    order = within(counts, requested_order)
-    if requested_order is None:
-        resolved = resolved.with_layer(f"folder of counts {folder}", {"order": order})
-    return CountedData(counts), resolved
 
 
 def fit(
     resolved: ResolvedSettings,
-    data: TrainingData | CountedData,
+    data: TrainingData | CountableData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,
     save: Callable[[], bool] = never,
@@ -161,14 +151,16 @@ def fit(
         precision="fp32",
     )
 
-    with _counting_setup(settings, data, tokenizer) as setup:
-        counts = yield from _count(settings, data, setup, timer, stop)
+    with _provided(settings, data) as counting:
+        counts = yield from _count(settings, tokenizer, counting.steps, timer, stop)
         if counts is None:
             yield Fitted(0, 0, 0, timer.seconds(), "request", None)
             return
         smoothing = _estimator(settings, data, counts)
         thresholds = pruning_thresholds(settings.prune, settings.order)
-        model = yield from _estimate(counts, smoothing, thresholds, tokenizer, setup, timer)
+        model = yield from _estimate(
+            counts, smoothing, thresholds, tokenizer, counting.workspace, timer
+        )
         if settings.quantize:
             model = quantised(model)
 
@@ -180,16 +172,24 @@ def fit(
     yield from last_events(model, valid, tokens, timer.seconds, facts)
 
 
+def _provided(
+    settings: NgramSettings, data: TrainingData | CountableData
+) -> AbstractContextManager[TextCount]:
+    if isinstance(data, CountableData):
+        return data.counting()
+    return nullcontext(counting_in_memory(settings, data))
+
+
 def _count(
     settings: NgramSettings,
-    data: TrainingData | CountedData,
-    setup: memory_limit.CountingSetup,
+    tokenizer: Tokenizer,
+    steps: Iterator[CountingProgress | Level],
     timer: "_Timer",
     stop: Callable[[], bool],
 ) -> Generator[Event, None, NgramCounts | None]:
     """Count, and merge the counts of shards, order by order. Return None if `stop` cut it off."""
     levels: list[Level] = []
-    for step in _levels(settings, data, setup):
+    for step in steps:
         if isinstance(step, CountingProgress):
             yield timer.event(step)
         else:
@@ -209,7 +209,7 @@ def _count(
             "end, so the model has "
             f"order {len(levels)}"
         )
-    return NgramCounts(data.tokenizer.size, tuple(levels))
+    return NgramCounts(tokenizer.size, tuple(levels))
 
 
 def _estimate(
@@ -217,48 +217,21 @@ def _estimate(
     smoothing: Estimator,
     thresholds: Sequence[int],
     tokenizer: Tokenizer,
-    setup: memory_limit.CountingSetup,
+    workspace: Workspace,
     timer: "_Timer",
 ) -> Generator[Event, None, NgramModel]:
     """Return the model of these counts."""
     counted = sum(map(len, counts.levels))
     estimated: list[BackoffLevel] = []
-    for level in estimate(counts, smoothing, thresholds, setup.workspace):
+    for level in estimate(counts, smoothing, thresholds, workspace):
         estimated.append(level)
-        if setup.store is not None:
+        if workspace.in_files:
             yield timer.event(CountingProgress("estimating", sum(map(len, estimated)) / counted))
     is_pruned = sum(map(len, estimated)) < counted
     normalised = smoothing.normalised_if_pruned if is_pruned else smoothing.normalised
     return NgramModel.from_levels(
         estimated, tokenizer, normalised, smoothing.unseen_context_logprob
     )
-
-
-@contextlib.contextmanager
-def _counting_setup(
-    settings: NgramSettings, data: TrainingData | CountedData, tokenizer: Tokenizer
-) -> Iterator[memory_limit.CountingSetup]:
-    """Provide the workspace, with workers to count if any are requested."""
-    memory, temp = memory_of(settings), settings.temp
-    identity = memory_limit.identity_of(_counted_by(settings), tokenizer)
-    # Finished counts need no workers.
-    workers = WorkerOptions() if isinstance(data, CountedData) else _workers(settings)
-    with (
-        workers.connected() as pool,
-        memory_limit.counting_setup(
-            memory, temp, settings.threads, tokenizer.size, identity, pool
-        ) as setup,
-    ):
-        yield setup
-
-
-def memory_of(settings: NgramSettings) -> str | None:
-    """Return how much memory the work may take; None: as much as it needs."""
-    return _workers(settings).memory(settings.memory)
-
-
-def _workers(settings: NgramSettings) -> WorkerOptions:
-    return WorkerOptions(settings.workers, settings.dask)
 
 
 class _Timer:
@@ -280,86 +253,8 @@ class _Timer:
         return Counting(progress.phase, share, now - self.began, left)
 
 
-def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> None:
-    """Delete the files that counting has left in the folder that the settings name: its model is
-    saved."""
-    settings = resolved.make(NgramSettings)
-    # Counts that were there already, and a count in memory, have left nothing.
-    if isinstance(data, CountedData):
-        return
-    if settings.temp is not None and memory_of(settings) is not None:
-        # A run that had already ended has read its text again, which is not needed.
-        data.train.release(data.train.tokens)
-        identity = memory_limit.identity_of(_counted_by(settings), data.tokenizer)
-        memory_limit.clean_up(settings.temp, identity)
-
-
-def _counted_by(settings: NgramSettings) -> dict[str, Any]:
-    """Return the settings that must be the same for an interrupted count to resume."""
-    means = ("threads", "memory", "temp", "workers", "dask", "quantize")
-    values = asdict(settings)
-    return {name: value for name, value in values.items() if name not in means}
-
-
-def _levels(
-    settings: NgramSettings, data: TrainingData | CountedData, setup: memory_limit.CountingSetup
-) -> Iterator[CountingProgress | Level]:
-    """Count, order by order, unless that is done already."""
-    if isinstance(data, CountedData):
-        levels = data.counts.levels(settings.order)
-        return joined(levels) if setup.store is None else iter(levels)
-    tokenizer = data.tokenizer
-
-    def watch(ids: memory_limit.Ids, shards: Sequence[tuple[int, int]]) -> int:
-        if settings.discounts != "lmplz":
-            return NOWHERE
-        return last_read(
-            ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
-        )
-
-    return memory_limit.count_in(
-        setup=setup,
-        text=data.train,
-        tokenizer=tokenizer,
-        order=settings.order,
-        identity=_counted_by(settings),
-        watch=watch,
-        thresholds=pruning_thresholds(settings.prune, settings.order),
-    )
-
-
-def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dict[str, int]:
-    """Return how much disk the work will take for a while, and the model, in bytes."""
-    # The workspace that the run would have.
-    settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
-    allowed, memory = None, memory_of(settings)
-    if memory is not None:
-        allowed = memory_limit.memory_for_arrays(memory, tokenizer.size)
-    workspace = Workspace(allowed, settings.threads)
-    thresholds = pruning_thresholds(settings.prune, settings.order)
-
-    # Counts in a folder are known; the counts of a text are estimated from a sample.
-    if isinstance(data, CountedData):
-        plan = plans.of_counts(list(data.counts.levels(settings.order)), thresholds)
-    else:
-        ids: memory_limit.Ids = data.train.ids
-        if not isinstance(ids, ChunkedArray):
-            ids = known_ids(ids, tokenizer)
-        columns = Packing(tokenizer.size, settings.order).columns
-        shape = (tokenizer.boundary_id, settings.order, columns)
-        plan = plans.make(ids, *shape, {}, workspace, thresholds)
-
-    # Without a memory limit nothing goes to disk.
-    needed = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
-    temporary = 0 if memory is None else needed
-    return {
-        "temporary_bytes": temporary,
-        "model_bytes": plan.bytes_of_model(tokenizer.size, settings.quantize),
-    }
-
-
 def _estimator(
-    settings: NgramSettings, data: TrainingData | CountedData, counts: NgramCounts
+    settings: NgramSettings, data: TrainingData | CountableData, counts: NgramCounts
 ) -> Estimator:
     kind = ESTIMATORS[settings.smoothing]
     heldout = None

@@ -27,7 +27,6 @@ from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.compact import Keys
-from rnnlm.lm.ngram.counting.counts_folder import new_places
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.tables import (
@@ -41,6 +40,7 @@ from rnnlm.lm.ngram.tables import (
     word_bits,
 )
 from rnnlm.parallel import in_threads
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.lines import Progress, silent
 
 # n-grams joined at a time where memory is not limited: more do not fit into caches.
@@ -379,7 +379,7 @@ def renumbered(
         values_MK = workspace.empty(old_values_MK.shape, np.float32)
         numbers_M = workspace.empty(len(old_keys_M), np.int64)
         ranges = list(_blocks(old_keys_M, word_bits(model.size), workspace.ngrams))
-        moved = new_places(old_keys_M, ranges, number_of, numbers_H, contexts, workspace)
+        moved = _new_places(old_keys_M, ranges, number_of, numbers_H, contexts, workspace)
         for (start, end), (by_word_R, keys_R, places_R) in zip(ranges, moved, strict=True):
             keys_M[places_R] = keys_R
             values_MK[places_R] = old_values_MK[start:end][by_word_R]
@@ -405,3 +405,44 @@ def _blocks(keys_M: Keys, bits: int, most: int) -> Iterator[tuple[int, int]]:
                 end = _first_after(keys_M, context + 1, bits)
         yield start, end
         start = end
+
+
+def _new_places(
+    keys_M: Keys | ChunkedArray,
+    ranges: Sequence[tuple[int, int]],
+    number_of: np.ndarray,
+    number_H: np.ndarray,
+    contexts: int,
+    workspace: Workspace,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield for each range of n-grams where they go when word w becomes number_of[w], and context c
+    number_H[c]: what puts them in their new order within each context; their new keys and numbers,
+    in that order.
+
+    ranges: all n-grams from the first to the last, each range ends where a context does. number_of:
+    `<s>`, which is the last word, becomes the last one again. contexts: how many contexts there are
+    then.
+    """
+    size, new_size = len(number_of) - 1, int(number_of[-1])
+    # Where the n-grams of each context will begin.
+    starts_H = workspace.empty(contexts + 1, np.int64)
+    starts_H[:] = 0
+    for start, end in ranges:
+        contexts_R, _ = split_keys(keys_M[start:end], size)
+        first = int(contexts_R[0])
+        lengths = np.bincount(contexts_R - first)
+        starts_H[number_H[first : first + len(lengths)] + 1] += lengths
+        workspace.release(starts_H, number_H)
+    np.cumsum(starts_H, out=starts_H)
+
+    # Within a context, they go by their new last words.
+    for start, end in ranges:
+        contexts_R, words_R = split_keys(keys_M[start:end], size)
+        new_contexts_R, new_words_R = number_H[contexts_R], number_of[words_R]
+        by_word_R = np.argsort(make_keys(contexts_R, new_words_R, new_size))
+        is_first_R = np.diff(contexts_R, prepend=-1) > 0
+        ranks_R = np.arange(end - start)
+        ranks_R -= np.maximum.accumulate(np.where(is_first_R, ranks_R, 0))
+        keys_R = make_keys(new_contexts_R, new_words_R[by_word_R], new_size)
+        yield by_word_R, keys_R, starts_H[new_contexts_R] + ranks_R
+        workspace.release(starts_H, number_H)

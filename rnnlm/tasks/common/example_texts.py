@@ -13,7 +13,7 @@ from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Examples
 from rnnlm.text.sources import settings_for
-from rnnlm.training.line_texts import examples_in_train
+from rnnlm.training.overlaps import examples_in_train
 from rnnlm.training.request import Overlap, TrainingRequest
 
 S = TypeVar("S")  # settings for reading

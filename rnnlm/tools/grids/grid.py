@@ -45,8 +45,8 @@ from rnnlm.tools.grids.grid_request import (
     naming,
     usual_folder,
 )
+from rnnlm.tools.grids.shared_texts import SharedTexts
 from rnnlm.tools.reports.curve_plots import GRID_TABLE, curves_figure
-from rnnlm.training.line_texts import SharedTexts
 from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.resolution import request_of
 from rnnlm.training.run import run

@@ -20,8 +20,7 @@ from rnnlm.evaluation.perplexity import Context, as_text
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.arpa.writing import export_arpa
-from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
-from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting.workspace import Workspace, memory_for_arrays
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.tables import disorders

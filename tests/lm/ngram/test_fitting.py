@@ -1,14 +1,12 @@
-"""Fitting n-gram models: what is asked for is checked first, and the same in little memory."""
+"""Fitting n-gram models: what is asked for is checked first."""
 
-import re
-import tempfile
 import warnings
 
 import numpy as np
 import pytest
 
-from rnnlm import registry, system
-from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm import registry
+from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
 from rnnlm.lm.ngram.counting import count_trie
 from rnnlm.lm.ngram.fitting import check, fit, pruning_thresholds
@@ -196,67 +194,6 @@ def test_a_stop_while_counting_ends_without_a_model(orders):
     assert (events[-1].model, events[-1].stopped, events[-1].steps) == (None, "request", 0)
 
 
-# In every run also with 9 kB, which cuts everything into many pieces: adjusted and raw counts, pruned
-# ones, and a method of its own.
-IN_PIECES = [
-    {"smoothing": "mkn", "order": 4}, {"smoothing": "additive", "order": 4},
-    {"smoothing": "katz", "order": 4}, {"order": 5, "prune": "0,0,1"}, {"order": 1},
-]  # fmt: skip
-CASES = [
-    *({"smoothing": name, "order": 4} for name in ESTIMATORS), *IN_PIECES[3:],
-    {"order": 3, "prune": "0,99"}, {"discounts": "lmplz", "order": 3},
-    {"smoothing": "kn", "interpolate": False, "prune": "0,1", "order": 3},
-]  # fmt: skip
-SLOW = [case for case in CASES if case not in IN_PIECES]
-LIMITED = [
-    *((case, "90k") for case in CASES), *((case, "9k") for case in IN_PIECES),
-    *(pytest.param(case, "9k", marks=pytest.mark.soak) for case in SLOW),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("settings, memory", LIMITED, ids=str)
-@pytest.mark.usefixtures("little_memory")
-def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
-    # A third of the text is enough for the least memory to cut everything into pieces.
-    data = data_of(TEXT[::3] if memory == "9k" else TEXT, TEXT[::9])
-    *_, expected = events_of(data, **settings)
-    *_, found = events_of(data, memory=memory, **settings)
-    same_arrays(found.model, expected.model)
-    assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
-    assert list(temp.iterdir()) == []
-
-
-@pytest.mark.parametrize("memory", [None, "9k"])
-@pytest.mark.usefixtures("little_memory")
-def test_the_thread_count_does_not_change_the_model(memory, monkeypatch):
-    # A part for each thread, of a tiny text, too.
-    monkeypatch.setattr(count_trie, "SMALLEST_PART", 1)
-    data = data_of(TEXT[::3] if memory else TEXT)
-    *_, expected = events_of(data, order=4, memory=memory)
-    for threads in (1, 3):
-        *_, found = events_of(data, order=4, memory=memory, threads=threads)
-        same_arrays(found.model, expected.model)
-
-
-def test_too_little_memory_names_the_amount_needed(monkeypatch):
-    monkeypatch.setattr(system, "private_bytes", lambda: 1_300_000_000)
-    data = data_of()
-    with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
-        events_of(data, memory="1.3G")
-    assert f"{data.tokenizer.size:,} words" in raised.value.why
-    enough = re.fullmatch(r"give (\S+) or more", raised.value.hint)[1]
-    *_, fitted = events_of(data, memory=enough)
-    assert fitted.model.order == 5
-
-
-def test_misplaced_temporary_files_are_reported(tmp_path, little_memory, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
-    with pytest.warns(RnnlmWarning, match="cannot write to TMPDIR=.*gone"):
-        *_, fitted = fit(asked(order=2, memory="9k"), data_of())
-    assert fitted.model.order == 2
-
-
 @pytest.mark.parametrize("name, settings", [
     ("ngram", {"smoothing": "jelinek-mercer"}), ("unigram", {}),
 ])  # fmt: skip
@@ -272,7 +209,10 @@ def test_spelling_rare_words_does_not_change_the_model(name, settings):
     same_arrays(*models)
 
 
-def test_a_full_disk_is_an_error_leaving_nothing(little_memory, temp):
-    temp.rmdir()
-    with pytest.raises(OutputError, match=f"there is no space for temporary files in {temp}"):
-        events_of(data_of(), memory="9k")
+def test_the_thread_count_does_not_change_the_model(monkeypatch):
+    # A part for each thread, of a tiny text, too.
+    monkeypatch.setattr(count_trie, "SMALLEST_PART", 1)
+    *_, expected = events_of(data_of(TEXT), order=4)
+    for threads in (1, 3):
+        *_, found = events_of(data_of(TEXT), order=4, threads=threads)
+        same_arrays(found.model, expected.model)

@@ -8,23 +8,21 @@ import pytest
 from hypothesis import given, strategies as st
 
 import rnnlm
-from rnnlm import Corpus, corpora, registry
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm import Corpus, corpora
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.ngram import tables
 from rnnlm.lm.ngram.arpa.writing import export_arpa, load_arpa
 from rnnlm.lm.ngram.compact import SUM_ERROR, CodedValues, CompactKeys, codebook_of, coded
-from rnnlm.lm.ngram.fitting import foresee
 from rnnlm.lm.ngram.model import from_arrays
 from rnnlm.lm.ngram.pruning import by_entropy, quantised
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.model_folder import read_manifest
-from rnnlm.text.encoding import TrainingData
 from rnnlm.training.imported import import_arpa
 from support.saved_models import edit_config
-from support.tiny_models import Lines, english_lines, fit, save, small_settings
+from support.tiny_models import Lines, english_lines, fit, save
 
 TEXT = english_lines(400)
 TEST = Corpus((str(corpora.part("english", "test")),))
@@ -279,11 +277,6 @@ def test_other_numbers_of_bits_are_refused(exact, folder, tmp_path):
         import_arpa(tmp_path / "none.arpa", tmp_path / "made", quantize=4)
 
 
-def test_a_memory_limit_excludes_quantising(tmp_path):
-    with pytest.raises(UsageError, match="quantize cannot be combined with a memory limit"):
-        fit("ngram", TEXT, quantize=8, memory="1G", temp=str(tmp_path))
-
-
 def test_a_run_of_before_quantising_is_finished(tmp_path):
     text = Corpus.from_lines(TEXT[:50])
     options = {"model": "ngram", "order": 2, "output": tmp_path / "run", "holdout": 0}
@@ -297,13 +290,6 @@ def test_a_run_of_before_quantising_is_finished(tmp_path):
         rnnlm.train(text, **options).wait(progress=False)
     with pytest.raises(OutputError, match="quantize. was unset and is now 8"):
         rnnlm.train(text, **options, quantize=8).wait(progress=False)
-
-
-def test_the_size_is_foreseen(exact):
-    resolved = small_settings(registry.kind_of("ngram"), order=ORDER, quantize=8)
-    data = TrainingData(exact.tokenizer, Lines(TEXT).encode(exact.tokenizer), None)
-    stored = sum(array.nbytes for array in quantised(exact).to_arrays().values())
-    assert foresee(resolved, data)["model_bytes"] == pytest.approx(stored, rel=0.1)
 
 
 @pytest.mark.parametrize("forged", [

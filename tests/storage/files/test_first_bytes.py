@@ -28,10 +28,10 @@ from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
-from rnnlm.text.prepared.shards import Position, block_of, pieces
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.vectors import read_all_vectors
 from rnnlm.tools.pairs.pair import read_pairs
+from rnnlm.tools.prepared.shards import Position, block_of, pieces
 from rnnlm.tools.rescoring.files import read_nbest
 
 pytestmark = pytest.mark.needs("tasks/labelling", "tools/pairs", "tools/rescoring")

@@ -11,8 +11,8 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.training import line_texts as overlap
-from rnnlm.training.line_texts import overlaps
+from rnnlm.training import overlaps as overlap
+from rnnlm.training.overlaps import overlaps
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Overlap, TrainingRequest
 from support.failures import notices_of

@@ -9,7 +9,7 @@ The arrays of an order are NumPy's, or chunks in files
 (:class:`rnnlm.storage.files.tensors.ChunkedArray`): read arrays of unknown size in slices.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -235,19 +235,6 @@ def level_fault(level: Level, below: Level | None) -> str:
     if level.after_start != after_start:
         return f"after_start is {level.after_start}, not {after_start}"
     return ""
-
-
-def joined(counts: Iterable[Level]) -> Iterator[Level]:
-    """Yield the levels with all arrays in memory."""
-    for level in counts:
-        yield Level(
-            level.size,
-            np.asarray(level.keys_M),
-            np.asarray(level.suffixes_M),
-            np.asarray(level.counts_M),
-            level.after_start,
-            level.watched,
-        )
 
 
 # ---- Counting in memory. For each order, one sort of (context, word, position), packed into 64

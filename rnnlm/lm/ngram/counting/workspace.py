@@ -14,11 +14,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import DTypeLike
 
+from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.arrays import drop_pages
-from rnnlm.errors import OutputError, keyword
+from rnnlm.errors import OutputError, SettingsError, keyword
 from rnnlm.storage.files.tensors import ChunkedArray
-from rnnlm.system import processors
 
 # Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are
 # small enough to stay in the process when they are freed
@@ -29,6 +29,74 @@ UNLIMITED = 1 << 40  # bytes, or things handled at a time: more than there are
 BYTES_PER_ROW, BYTES_PER_COLUMN = 75, 24  # sorting packed n-grams: of each, and of each column
 BYTES_PER_NGRAM = 200  # estimating
 BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
+
+# ---- What of a memory limit is left for arrays.
+
+LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
+# The memory of the program, with each word of its vocabulary, when counting begins, give or take
+# VARYING_BYTES: it differs between two runs of the same command.
+PROGRAM_BYTES, HELD_PER_WORD = 120_000_000, 520
+VARYING_BYTES = LEAST_BYTES // 2
+# Bytes of arrays that stay in the process when they are freed
+SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
+BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
+COUNTED_PER_WORD = 80  # of that, the memory held while shards are counted
+
+
+def memory_for_arrays(memory: str, size: int) -> int:
+    """Return how many bytes the arrays of the work may take; refuse too little.
+
+    The lower limit depends on the vocabulary, not on the memory of the moment, so that the same
+    command always has the same outcome. Only a process that held far more before is measured.
+    """
+    # Memory already in use, such as by the vocabulary.
+    allowed = system.parse_size(memory)
+    system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
+    used = system.private_bytes()
+    usual = _usual_bytes(size)
+    check_size(memory, size, used if used > usual + VARYING_BYTES else usual)
+    return allowed - used - COUNTED_PER_WORD * size
+
+
+def check_size(
+    memory: str, size: int, held: int | None = None, tokens_read: int | None = None
+) -> None:
+    """Refuse a `memory` that is too little to count with a vocabulary of that size.
+
+    held: bytes in memory before counting; None: the usual number for a vocabulary of that size.
+    tokens_read: number of tokens of the text that gave this vocabulary so far; None if it is
+    complete.
+    """
+    if held is None:
+        held = _usual_bytes(size)
+    least = held + LEAST_BYTES + BYTES_PER_WORD * size
+    if system.parse_size(memory) >= least:
+        return
+
+    # The memory that counting needs, and the amount that would do.
+    vocabulary = f" with its vocabulary of {size:,} words" if size else ""
+    needs = (
+        f"the program uses {amount(held, unit='bytes')}{vocabulary}, "
+        f"and counting needs at least {amount(least - held, unit='bytes')} more"
+    )
+    enough = f"{least / 1e6 + 1:.0f}M or more"
+
+    # While the text is read, that is the least it can be.
+    if tokens_read is not None:
+        needs = (
+            f"the first {tokens_read:,} tokens of the text have a vocabulary of {size:,} words, "
+            f"for which counting needs at least {amount(least, unit='bytes')}"
+        )
+        enough += ": the rest of the text may add words, each of which needs memory"
+    raise SettingsError(f"memory = {memory} is too little", needs, f"give {enough}")
+
+
+def _usual_bytes(size: int) -> int:
+    """Return the memory of the program and a vocabulary of that size when counting begins."""
+    return PROGRAM_BYTES + HELD_PER_WORD * size
+
+
+# ---- Arrays.
 
 
 class Workspace:
@@ -45,7 +113,7 @@ class Workspace:
     def __init__(
         self, memory: int | None = None, threads: int | None = None, folder: Path | None = None
     ) -> None:
-        self.threads = threads or processors()
+        self.threads = threads or system.processors()
         self.folder = folder
         self.in_files = memory is not None
         self.positions = POSITIONS // self.threads

@@ -1,0 +1,3 @@
+"""The public names of the folder, which `rnnlm` has, too."""
+
+from .run import count as count

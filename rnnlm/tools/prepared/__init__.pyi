@@ -1,0 +1,3 @@
+"""The public names of the folder, which `rnnlm` has, too."""
+
+from .preparation import prepare as prepare
