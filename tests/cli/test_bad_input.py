@@ -20,6 +20,7 @@ def test_a_mistyped_file_is_suggested_unless_only_its_suffix_is_alike(rnnlm, mod
     assert not any("did you mean" in line for line in error)
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/counting")
 def test_unsuitable_bundled_corpus_names_its_task(rnnlm, here):
     for name, advice in (
         ("travel", "has labels: add --task tagging or classification"),

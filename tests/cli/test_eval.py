@@ -27,6 +27,7 @@ def test_piped_output_is_tab_separated_ending_in_signature(rnnlm, models):
     assert shown.err == ""
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_groups_and_intervals(rnnlm, models, tagger, here):
     rows = [{"text": "the man was", "n": n} for n in (7, 7, 8)]
     (here / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -58,6 +59,7 @@ COUNTED = (
 ).split()
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("task", ["classifier", "translator"])
 def test_the_columns_of_training_are_found_in_other_tables(rnnlm, request, here, task):
     model = request.getfixturevalue(task)
@@ -77,6 +79,7 @@ def without(result, *names):
     return {name: value for name, value in result.items() if name not in names}
 
 
+@pytest.mark.needs("tasks/labelling")
 @pytest.mark.parametrize("name", ["tagger", "classifier", "slot_tagger"])
 def test_validation_metrics_match_those_stored_by_training(rnnlm, request, name):
     trained = request.getfixturevalue(name)
@@ -89,6 +92,7 @@ def test_validation_metrics_match_those_stored_by_training(rnnlm, request, name)
     assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_table_has_metrics_confusions_and_signature_per_column(rnnlm, slot_tagger):
     rows = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).rows
     assert rows[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in rows
@@ -156,6 +160,7 @@ def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
     assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize(("options", "message"), [
     ("--context reset", "--context needs a language model, and model is a tagger"),
     ("--blank-lines documents", "--blank-lines needs a language model, and model is a tagger"),
@@ -170,6 +175,7 @@ def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, options, m
     assert outcome.code in (1, 2) and message in outcome.err and not outcome.out
 
 
+@pytest.mark.needs("tasks/labelling")
 def test_options_of_labels_are_not_for_language_models(rnnlm, models):
     outcome = rnnlm(f"eval -m {models.unigram} {models.valid} --scheme bio --confusions 3")
     assert outcome.code == 2

@@ -46,6 +46,7 @@ def test_mixed_forms_in_text_are_reported_unless_normalised(rnnlm, texts):
     assert "two forms" not in trained(rnnlm, "mixed.txt", "--normalise", "all")
 
 
+@pytest.mark.needs("tools/prepared")
 def test_prepared_text_passes_its_normalisation_to_training(rnnlm, texts):
     with pytest.warns(RnnlmWarning, match="in two forms"):
         list(library.prepare("mixed.txt", "plain", workers=0))
@@ -70,6 +71,7 @@ def test_reused_tokenizer_brings_its_normalisation(rnnlm, texts):
     assert (shown.code, shown.errors) == (2, [what, hint])
 
 
+@pytest.mark.needs("tools/counting")
 def test_counts_are_of_normalised_text(rnnlm, texts):
     counted = "count messy.txt --order 1 --normalise all"
     expected = rnnlm(counted).out

@@ -12,6 +12,15 @@ ONE_MODEL = [
 ]  # fmt: skip
 
 
+@pytest.mark.needs(
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/counting",
+    "tools/inspection",
+    "tools/mixtures",
+    "tools/pruning",
+    "tools/vectors",
+)
 def test_the_commands_that_take_one_model():
     named = "classify count doctor embed eval export generate info prune tag translate tune"
     assert named.split() == ONE_MODEL

@@ -1,5 +1,7 @@
 """`--vocab`: the vocabulary is the words of a file."""
 
+from functools import partial
+
 import pytest
 
 from rnnlm.lm.base import loading
@@ -11,6 +13,8 @@ LINES = ["the man was here", "the boy saw <unk>"] * 20
 LISTED = "the\n<s>\nman\r\n\n</s>\nboy\n<unk>\nthe\nzebra\n"
 SYMBOLS = {"</s>": 40, "<unk>": 80, "the": 40, "boy": 20, "man": 20, "zebra": 0}
 TRAIN = "train text.txt --model ngram --order 2 --holdout 0"
+COUNTED = partial(pytest.param, marks=pytest.mark.needs("tools/counting"))
+PREPARED = partial(pytest.param, marks=pytest.mark.needs("tools/prepared"))
 
 
 @pytest.fixture
@@ -21,8 +25,8 @@ def listed(here):
 
 
 @pytest.mark.parametrize("line", [
-    TRAIN, f"{TRAIN} --memory 300M", "train text.txt --holdout 0 --budget 2steps",
-    "prepare text.txt --workers 1", "count text.txt --order 2",
+    TRAIN, "train text.txt --holdout 0 --budget 2steps", COUNTED(f"{TRAIN} --memory 300M"),
+    PREPARED("prepare text.txt --workers 1"), COUNTED("count text.txt --order 2"),
 ])  # fmt: skip
 def test_a_command_has_the_words_of_the_list(line, rnnlm, listed):
     command = f"{line} --vocab a.words -o out"
@@ -46,6 +50,7 @@ def test_counts_on_disk_are_those_in_memory(listed, tmp_path):
     assert dict(zip(made.symbols(), made.counts_V.tolist(), strict=True)) == SYMBOLS
 
 
+@pytest.mark.needs("tools/counting")
 @pytest.mark.parametrize("option, never, kept", [
     ("--lowercase", "The", "the"), ("--split-punctuation", "here,", "o'clock"),
     ("--normalise quotes", "o’clock", "o'clock"), ("--remove-punctuation", "-", "here"),
@@ -62,10 +67,10 @@ def test_words_that_no_text_has_are_left_out(option, never, kept, rnnlm, listed)
 
 @pytest.mark.parametrize("line, data, why", [
     (f"{TRAIN} --max-vocab 5", b"a", "needs max_vocab = none"),
-    ("prepare text.txt --set min_count=2", b"a", "needs min_count = 1"),
-    ("count text.txt --tokenizer char", b"a", "vocab is a setting of the word tokenizer"),
+    PREPARED("prepare text.txt --set min_count=2", b"a", "needs min_count = 1"),
+    COUNTED("count text.txt --tokenizer char", b"a", "vocab is a setting of the word tokenizer"),
     (TRAIN, b"<s>\n\n", "a.words has no words"), (TRAIN, b"a\n\xff\n", "a.words, line 2, byte 1"),
-    ("prepare text.txt", b"a\nb 12\n", "a.words, line 2: 2 words"),
+    PREPARED("prepare text.txt", b"a\nb 12\n", "a.words, line 2: 2 words"),
     (f"{TRAIN} --vocab none.txt", b"a", "cannot read none.txt"),
     (f"{TRAIN} --vocab sha256:0123456789ab", b"a", "cannot read sha256:0123"),
 ])  # fmt: skip
@@ -76,6 +81,7 @@ def test_what_is_no_list_of_words_is_refused(line, data, why, rnnlm, listed):
     assert refused.code in (1, 2) and why in refused.err
 
 
+@pytest.mark.needs("tools/counting")
 def test_the_tokenizer_of_counts_is_one_of_a_model(rnnlm, listed):
     assert rnnlm("count text.txt --vocab a.words -o counts").code == 0
     for number, line in enumerate((TRAIN, "train text.txt --budget 2steps", "prepare text.txt")):

@@ -100,8 +100,8 @@ def test_words_that_are_not_the_rows_are_refused(here, more):
 
 
 @pytest.mark.parametrize("more", [
-    {"region_mark": "|"}, {"given_column": "rt"}, {"id_column": "rt"}, {"are_pairs": True},
-    {"region_columns": ("word",)},
+    {"region_mark": "|"}, {"given_column": "rt"}, {"id_column": "rt"}, {"region_columns": ("word",)},
+    pytest.param({"are_pairs": True}, marks=pytest.mark.needs("tasks/seq2seq")),
 ])  # fmt: skip
 def test_what_needs_a_row_a_sentence_is_refused(table, more):
     settings = rnnlm.SentenceSettings(sentence_columns=("item",), **more)

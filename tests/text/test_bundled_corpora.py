@@ -91,6 +91,7 @@ def test_tagged_sentences_are_spelled_by_words_and_ranges():
     assert len(texts) == len(set(texts))
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 def test_corpora_have_parts_columns_and_tasks():
     assert corpora.labelled("english") is corpora.labelled("no-such") is None
     assert corpora.paired("travel") is corpora.paired("no-such") is None

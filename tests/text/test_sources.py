@@ -49,6 +49,7 @@ def test_an_address_is_refused_as_one(address, hint):
     assert (error.value.what, error.value.hint) == (f"no such file: {address}", hint)
 
 
+@pytest.mark.needs("tools/prepared")
 def test_names_are_checked_without_reading(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xff")
     for file in ("prepared/shard-0.safetensors", "set/a.jsonl"):

@@ -139,8 +139,6 @@ def test_sentences_of_wrapped_files_are_scored(tmp_path):
     for settings in ({}, {"column": "text"}):
         with pytest.raises(UsageError, match="a table: its rows are the sentences"):
             list(read_sentences(table, SentenceSettings(unwrap=True, **settings)))
-    with pytest.raises(UsageError, match="unwrapping"):
-        list(read_sentences(path, SentenceSettings(unwrap=True), targets=[str(path)]))
 
 
 @pytest.mark.needs("tools/filtering")

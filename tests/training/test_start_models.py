@@ -129,6 +129,7 @@ def test_weights_that_do_not_fit_are_refused(text, models, first, given, why):
     assert not Path("checkpoints").exists()
 
 
+@pytest.mark.needs("tools/prepared")
 def test_a_text_prepared_with_another_tokenizer_is_refused(text, models):
     list(rnnlm.prepare(text, output="prepared", min_count=2))
     with pytest.raises(UsageError, match="`init_from` names another tokenizer than prepared") as e:

@@ -287,6 +287,7 @@ def test_rows_that_somebody_sets_leave_a_text_as_small_as_it_is(page, tmp_path):
     assert small.values["learning_rate"] == 0.005 and small.values["batch_rows"] == 1
 
 
+@pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 @pytest.mark.parametrize("task, typed, chosen", [
     ("tagging", {"label_column": "xpos"}, "upos"),
     ("seq2seq", {"column": "b", "target_column": "a"}, "a"),

@@ -193,3 +193,5 @@ def test_source_and_target_files_are_read_by_line(tmp_path):
         read([files["en"][0]], [files["fr"][1]])
     with pytest.raises(UsageError, match="2 source files and 1 target files"):
         read(files["en"], files["fr"][:1])
+    with pytest.raises(UsageError, match="unwrapping"):
+        read(files["en"], files["fr"], unwrap=True)

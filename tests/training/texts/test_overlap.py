@@ -63,6 +63,7 @@ def test_short_lines_are_skipped_and_unknowns_are_new(tmp_path):
     assert overlaps(train, {"valid": valid}) == {"valid": Overlap(3, 1)}
 
 
+@pytest.mark.needs("tools/prepared")
 def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypatch):
     for name, count in (("train", 300), ("valid", 100)):
         (tmp_path / name).write_text("\n".join(words(count, 6)) + "\n")
