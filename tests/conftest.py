@@ -177,6 +177,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs what this system lacks."""
+    from support import systems
+
+    for mark in item.iter_markers("system"):
+        for ability in mark.args:
+            if not systems.has(ability):
+                pytest.skip(f"this system has no {ability}")
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # the collector need not look at thousands of tests again and again
     gc.set_threshold(20_000, 20, 20)

@@ -8,6 +8,7 @@ from rnnlm.lm.base import stored_model
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.manifest import HINT
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
+from support.systems import hole
 
 
 def damage(path, change):
@@ -52,10 +53,10 @@ def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.system("holes")
 def test_files_too_large_for_settings_are_not_read(tmp_path, monkeypatch):
     save_lstm(tmp_path)
-    with open(weights_file(tmp_path), "ab") as stream:
-        stream.truncate(1 << 40)  # with a hole: it takes no space
+    hole(weights_file(tmp_path), 1 << 40)
     name = weights_file(tmp_path).name
     edit_config(tmp_path, lambda content: content["files"][name].update(bytes=1 << 40))
     what = "the weights do not fit the settings: they take more than"

@@ -20,6 +20,7 @@ from rnnlm.storage.files.writing import write_facts
 from rnnlm.text.corpus import Corpus
 from support.failing_files import Watch
 from support.failures import contents
+from support.systems import hole
 
 
 def write(path: str, check: bool) -> None:
@@ -41,7 +42,7 @@ def test_impossible_output_file_is_named(here, path, why, check):
     assert [entry.name for entry in here.iterdir()] == ["folder"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+@pytest.mark.system("modes")
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
 def test_read_only_folder_error_names_the_requested_file(here, check):
     here.chmod(0o555)
@@ -149,14 +150,13 @@ def test_a_small_file_is_read_as_a_whole(tmp_path):
     assert read_small(tmp_path / "a") == b"x" * 1000
 
 
+@pytest.mark.system("holes")
 def test_no_more_than_the_bound_is_read(tmp_path):
-    with open(tmp_path / "a", "wb") as stream:
-        stream.truncate(1 << 40)  # a hole: no disk is taken
+    hole(tmp_path / "a", 1 << 40)
     with pytest.raises(OSError) as caught:
         read_small(tmp_path / "a")
     assert caught.value.errno == errno.EFBIG
-    with open(tmp_path / "a", "wb") as stream:
-        stream.truncate(MOST_SMALL_BYTES)
+    hole(tmp_path / "a", MOST_SMALL_BYTES)
     assert len(read_small(tmp_path / "a")) == MOST_SMALL_BYTES
 
 
