@@ -90,6 +90,13 @@ def test_the_metadata_names_project_licences_and_python(wheel):
     assert {f"licenses/{name}" for name in corpora} < set(info)
 
 
+def test_git_converts_no_file():
+    """A file whose line ends git changes, as it does on Windows by default, has another hash."""
+    listed = subprocess.check_output(["git", "ls-files", "--eol"], cwd=ROOT, text=True)
+    converted = [line for line in listed.splitlines() if "attr/-text" not in line.split()]
+    assert listed and converted == []
+
+
 def test_citation_and_uv_have_the_same_versions():
     citation = (ROOT / "CITATION.cff").read_text("utf-8").splitlines()
     assert f"version: {rnnlm.__version__}" in citation
