@@ -182,9 +182,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     from support import systems
 
     for mark in item.iter_markers("system"):
-        for ability in mark.args:
-            if not systems.has(ability):
-                pytest.skip(f"this system has no {ability}")
+        systems.need(*mark.args)
 
 
 def pytest_collection_finish() -> None:

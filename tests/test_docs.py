@@ -39,6 +39,7 @@ from support.shown import (
     runnable_blocks,
     written_files,
 )
+from support.systems import need
 
 pytestmark = pytest.mark.processes
 
@@ -70,6 +71,7 @@ COMPARED_IN_SOAK = [page for page in PAGES if any(block.is_soak for block in BLO
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """Work beside the bundled corpora, the pages' files, and `demo`, the shipped model."""
+    need("links")
     (tmp_path / "corpora").symlink_to(ROOT / "corpora")
     (tmp_path / "docs" / "pictures").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

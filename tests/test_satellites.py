@@ -233,6 +233,7 @@ def test_core_works_without_one_satellite(copied, gone):
 LINT = ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]
 
 
+@pytest.mark.system("links")
 @pytest.mark.processes
 @pytest.mark.soak
 @pytest.mark.parametrize("gone", FOLDERS)

@@ -38,6 +38,7 @@ def test_a_worker_survives_running_out_of_memory(processes):
     assert processes.submit(len, "abc").result() == 3
 
 
+@pytest.mark.system("pipes")
 def test_a_pool_knows_how_far_running_calls_are(tmp_path):
     # Each call reports, and ends when its pipe has been opened.
     code = "from rnnlm.parallel import report_done; report_done(0.25); open({!r}).read()"

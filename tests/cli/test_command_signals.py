@@ -55,6 +55,7 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.system("signals")
 def test_each_usr1_asks_for_one_save_and_is_ignored_with_nothing_to_save():
     before = signal.getsignal(signal.SIGUSR1)
     signals = Signals()
@@ -85,6 +86,7 @@ def test_run_that_cannot_end_cleanly_ends_at_once():
     assert not signals.wants_end()
 
 
+@pytest.mark.system("signals")
 def test_what_was_ignored_stays_ignored():
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -8,8 +8,6 @@ no unfinished file left behind.
 import contextlib
 import errno
 import os
-import pty
-import resource
 import select
 import shutil
 import signal
@@ -28,7 +26,7 @@ from support.commands import environment
 from support.failures import contents, fingerprint
 from support.forks import FORK, run_command
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.system("fork", "terminals")]
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = (
@@ -105,6 +103,8 @@ def launch(
 
     def prepare() -> None:
         if files is not None:
+            import resource
+
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         for number in closed:
             os.close(number)
@@ -230,6 +230,8 @@ def run_there(place, arguments, err, limit=None):
     if limit is not None:
         # Python would cut off the compiled files of what it imports now, for all that come later.
         sys.dont_write_bytecode = True
+        import resource
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     run_command(arguments, Path(os.devnull), err)
 
@@ -261,6 +263,8 @@ def train_for_a_while(arguments, place, reader, stderr):
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_training_continues_after_its_output_reader_leaves(place, kind):
     """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
+    import pty
+
     reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
     small = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 9steps".split()
     lstm = ["train", TEXT, "--valid", TEXT, *small, "-o", "made"]

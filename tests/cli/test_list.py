@@ -132,6 +132,7 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     assert shown["on your text"].endswith(f"--recipe {name}")
 
 
+@pytest.mark.system("links")
 def test_the_command_of_our_result_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts, settings and budget."""
     (here / "ptb.train.txt").symlink_to(models.text)

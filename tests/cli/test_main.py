@@ -126,6 +126,7 @@ def test_a_closed_pipe_ends_silently(start, models):
     assert process.stderr.read() == ""
 
 
+@pytest.mark.system("signals")
 def test_a_hangup_that_nohup_ignores_stays_ignored():
     code = (
         "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv = ['rnnlm', "

@@ -43,6 +43,7 @@ def test_argument_and_option_count_as_two_models(rnnlm, models, monkeypatch, com
     assert rnnlm(command, models.unigram).code == 0
 
 
+@pytest.mark.system("links")
 def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monkeypatch):
     (here / "my model").symlink_to(models.unigram)
     monkeypatch.setenv("RNNLM_MODEL", "my model")

@@ -70,6 +70,7 @@ def test_odds_of_two_sentences_are_given_per_model(rnnlm, two):
     assert first.startswith('tiny: "the" is about ') and second.startswith('uni: "the" is about ')
 
 
+@pytest.mark.system("links")
 def test_folders_of_the_same_name_are_told_apart(rnnlm, models, here, monkeypatch):
     for folder in ("a", "b"):
         (here / folder).mkdir()

@@ -171,6 +171,7 @@ def test_columns_of_regions_are_the_text_themselves(other, what):
         SentenceSettings(region_columns=("b",), **other).check()
 
 
+@pytest.mark.system("pipes")
 def test_a_pipe_is_read_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("the cat\na dog\n"))

@@ -155,6 +155,7 @@ def test_earlier_runs_checkpoints_are_forgotten(folder):
     assert run_files.load_checkpoint(folder) is None
 
 
+@pytest.mark.system("links")
 def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
     """`training` of another model leads to these checkpoints."""
     other = tmp_path / "other"

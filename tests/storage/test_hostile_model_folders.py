@@ -282,6 +282,7 @@ NAMES = {
 }  # fmt: skip
 
 
+@pytest.mark.system("links")
 @pytest.mark.parametrize(("name", "what"), NAMES.items(), ids=map(ascii, NAMES))
 def test_what_is_no_model_is_named(refused, here, name, what):
     (here / "a.txt").write_bytes(PICKLE)

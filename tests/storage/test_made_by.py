@@ -55,6 +55,7 @@ def test_commands_name_no_place_elsewhere(tmp_path, given, told):
     assert shown_command(shlex.split(given.format(**places))) == f"rnnlm {told.format(**places)}"
 
 
+@pytest.mark.system("links")
 def test_a_link_keeps_its_name(tmp_path):
     (tmp_path / "work" / "link.txt").symlink_to(tmp_path / "elsewhere.txt")
     (tmp_path / "also-work").symlink_to(tmp_path / "work")

@@ -221,6 +221,7 @@ def test_companion_files_are_removed_unless_training_continues(tmp_path):
     assert save_again(False) == ["notes.txt"]
 
 
+@pytest.mark.system("links")
 def test_links_to_files_are_replaced(tmp_path):
     """Also one that leads to the same content: a model is made of plain files."""
     manifest = save_unigram(tmp_path / "m", 0.5, 1)

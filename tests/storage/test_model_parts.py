@@ -72,6 +72,7 @@ def test_a_mixture_moves_with_its_parts(tmp_path, parts, monkeypatch):
     assert score(model_folder.Path(".")) == before
 
 
+@pytest.mark.system("links")
 def test_a_part_is_found_through_links(tmp_path, parts):
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
@@ -301,6 +302,7 @@ def test_a_damaged_model_is_not_copied(tmp_path, parts):
     assert model_folder.file_faults(parts[0], manifest)
 
 
+@pytest.mark.system("links")
 def test_nothing_is_copied_through_a_link(tmp_path, parts):
     """Not even what one keeps beside a model, where the link leads to that very model."""
     (tmp_path / "mix").mkdir()

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm.storage.files import tensors
 from support.saved_models import edit_config, weights_file
+from support.systems import need
 
 Damage = Callable[[Path], Any]
 
@@ -48,6 +49,7 @@ def link(name: str, target: str = "") -> Damage:
     """Replace a file by a link to `target`, or by one to itself, moved out of the folder."""
 
     def damage(folder: Path) -> None:
+        need("links")
         path = place(folder, name)
         moved = path.rename(folder.parent / "elsewhere")
         path.symlink_to(target or moved)

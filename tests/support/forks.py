@@ -11,7 +11,8 @@ from typing import Any
 
 from rnnlm.cli.main import main
 
-FORK = multiprocessing.get_context("fork")
+# Who uses it needs the ability `fork`, see support.systems.
+FORK: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else None)
 
 
 def free_port() -> int:

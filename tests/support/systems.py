@@ -1,6 +1,7 @@
 """What a system may lack, which some tests need: ``@pytest.mark.system("holes")`` skips a test where
 there is none."""
 
+import contextlib
 import functools
 import os
 import shutil
@@ -8,6 +9,8 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 HOLE = 1 << 20  # bytes
 
@@ -30,12 +33,12 @@ def _makes_holes() -> bool:
 
 
 def _makes_links() -> bool:
+    """Return whether this user may make symbolic links: Windows asks for a right."""
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            (Path(folder) / "link").symlink_to("nowhere")
-        except (OSError, NotImplementedError):  # Windows asks for a right
-            return False
-    return True
+        link = Path(folder) / "link"
+        with contextlib.suppress(OSError, NotImplementedError):
+            link.symlink_to("nowhere")
+        return link.is_symlink()
 
 
 # What a test may need: whether it is here.
@@ -57,3 +60,10 @@ ABILITIES: dict[str, Callable[[], bool]] = {
 def has(ability: str) -> bool:
     """Return whether this system has what a test needs."""
     return ABILITIES[ability]()
+
+
+def need(*abilities: str) -> None:
+    """Skip a test, or all that use a fixture, where this system lacks what they need."""
+    for ability in abilities:
+        if not has(ability):
+            pytest.skip(f"this system has no {ability}")

@@ -4,6 +4,7 @@ import pytest
 
 from rnnlm.cli.main import run
 from support.killed_runs import Runs, command
+from support.systems import need
 from support.tiny_models import english_lines
 
 
@@ -20,6 +21,7 @@ def texts(tmp_path_factory):
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory, texts):
     """Return what starts runs as forks of this process, which has imported all that they need."""
+    need("fork")
     runs = Runs(tmp_path_factory.mktemp("warm"))
     assert run(command(*texts, runs.folder / "m", {}, budget="1steps")) == 0
     return runs

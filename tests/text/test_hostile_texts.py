@@ -91,6 +91,7 @@ def test_an_odd_text_is_read(harmless, here, content):
     harmless("eval -m {unigram} text --encoding-errors replace")
 
 
+@pytest.mark.system("links")
 @pytest.mark.parametrize(("name", "what"), MISSING.values(), ids=map(ascii, MISSING))
 def test_a_place_without_text_is_named(refused, here, name, what):
     (here / "nowhere").symlink_to("elsewhere")

@@ -14,6 +14,7 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
 from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
+from support.systems import need
 
 pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
 
@@ -22,6 +23,7 @@ TOLD = "the same text is given more than once and read each time: "
 
 @pytest.fixture
 def there(tmp_path, monkeypatch):
+    need("links")
     monkeypatch.chdir(tmp_path)
     for name in ("a.txt", "copy.txt"):
         (tmp_path / name).write_text("one\n")

@@ -79,6 +79,7 @@ def test_standard_input_can_be_read_twice(stdin, long):
         assert read("-") == ([*LINES, long] if long else LINES)
 
 
+@pytest.mark.system("proc")
 def test_pipes_can_be_read_twice():
     here, there = os.pipe()
     os.write(there, f"{TEXT}\n".encode())
@@ -103,7 +104,7 @@ def test_standard_input_is_read_as_it_arrives(stdin, monkeypatch):
         assert (stream.read(2), stream.readline(), stream.readline()) == (b"th", b"ree", b"")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.system("modes")
 def test_a_file_without_permission_is_an_error(tmp_path):
     path = tmp_path / "secret.txt"
     path.write_text("x")

@@ -163,6 +163,7 @@ def likeliest(logits):
     return " ".join("".join(LABELS[label] for label in kept).split())
 
 
+@pytest.mark.system("links")
 def test_two_commands_decode_in_two_stages(words, here, monkeypatch):
     pytest.importorskip("ctc_beam_decoder")
     from rapidfuzz.distance import Levenshtein

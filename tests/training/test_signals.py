@@ -15,7 +15,7 @@ from rnnlm.training import run as training_run
 from rnnlm.training.language_model import LanguageModelling
 from support.killed_runs import checked, command, newest_step, outcome
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.system("fork", "signals")]
 
 SETTINGS = {"validate_every_steps": 5, "dropout_output": 0.2, "schedule": "constant"}
 SETTINGS["learning_rate"] = 0.01
@@ -93,7 +93,7 @@ PHASES = {  # where, and after how many steps
 
 
 @pytest.mark.parametrize("phase, number", [
-    ("steps", signal.SIGHUP),
+    ("steps", getattr(signal, "SIGHUP", None)),
     pytest.param("steps", signal.SIGTERM, marks=pytest.mark.soak),
     pytest.param("steps", signal.SIGINT, marks=pytest.mark.soak),
     ("validation", signal.SIGTERM), ("exact evaluation", signal.SIGINT),

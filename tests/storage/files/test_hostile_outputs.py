@@ -1,11 +1,11 @@
 """Outputs that cannot be written, are in the way, or would replace what is read."""
 
-import os
 import shutil
 
 import pytest
 
 from rnnlm.storage.files.outputs import Entry, record_of
+from support.systems import has
 
 pytestmark = pytest.mark.needs(
     "tasks/labelling", "tasks/seq2seq", "tools/mixtures", "tools/pairs", "tools/rescoring"
@@ -37,7 +37,7 @@ PLACES = {  # where a file cannot be written
     "mine.jsonl": "mine.jsonl already exists", "no/out.jsonl": "cannot write no/out.jsonl",
     "/proc/out.jsonl": "cannot write", "m" * 300 + ".jsonl": "cannot ",
 }  # fmt: skip
-if os.geteuid():  # root writes everywhere
+if has("modes"):
     FOLDERS["closed/m"] = "cannot write"
 
 
@@ -117,6 +117,7 @@ def test_what_a_record_says_is_shown_without_escapes(refused, here):
     refused("score -m {unigram} the -o run.jsonl", "run.jsonl already holds another result")
 
 
+@pytest.mark.system("links")
 @pytest.mark.parametrize(("line", "what"), INPUTS.items(), ids=INPUTS)
 def test_no_input_is_replaced(refused, there, here, line, what):
     shutil.copytree(there["lstm"], "m")
@@ -134,6 +135,7 @@ def test_a_model_may_be_replaced_by_what_is_made_of_it(harmless, there, here):
     harmless("prune -m m -o m --max-order 1 --overwrite")
 
 
+@pytest.mark.system("links")
 def test_links_of_a_models_folder_are_not_followed(harmless, there, here):
     shutil.copytree(there["unigram"], "mine/model")
     shutil.copytree(there["lstm"], "m")

@@ -110,6 +110,7 @@ def test_folder_that_cannot_be_created_is_an_error(tmp_path):
         pass
 
 
+@pytest.mark.system("links")
 def test_a_link_as_lock_is_refused(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "m").mkdir()

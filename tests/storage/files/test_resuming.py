@@ -113,6 +113,7 @@ def test_a_signature_tells_changed_texts_apart(tmp_path, change):
     assert (signature(str(path)) == before) == (change == "none")
 
 
+@pytest.mark.system("pipes")
 def test_standard_input_and_pipes_are_never_the_same_text(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("-", str(tmp_path / "pipe")):
@@ -128,6 +129,7 @@ def test_a_folder_has_the_signature_of_its_files(tmp_path):
     assert signature(str(tmp_path)) != before
 
 
+@pytest.mark.system("links")
 def test_the_signature_of_a_folder_follows_links(tmp_path):
     folder, elsewhere = tmp_path / "list", tmp_path / "elsewhere"
     for place in (folder, elsewhere / "deep"):

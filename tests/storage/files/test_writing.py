@@ -63,6 +63,7 @@ def test_disk_failure_error_names_the_requested_file(here, monkeypatch):
     assert not list(here.iterdir())
 
 
+@pytest.mark.system("links")
 def test_a_new_file_replaces_no_other(tmp_path, monkeypatch):
     """Who guesses the name has a link there: it is not followed, and stays."""
     (tmp_path / "theirs").write_text("theirs")
@@ -74,6 +75,7 @@ def test_a_new_file_replaces_no_other(tmp_path, monkeypatch):
     assert new.is_symlink() and (tmp_path / "theirs").read_text() == "theirs"
 
 
+@pytest.mark.system("links")
 def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "out.txt").symlink_to("theirs")

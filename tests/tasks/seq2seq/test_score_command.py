@@ -98,6 +98,7 @@ def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models,
 TABLED = "--input pairs.tsv --column english --target-column french"
 
 
+@pytest.mark.system("links")
 @pytest.mark.parametrize(("options", "message"), [
     (f"-m unigram {TABLED}",
      "unigram is a language model, which reads no source"),

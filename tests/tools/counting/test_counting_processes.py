@@ -100,6 +100,7 @@ def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> No
     rnnlm.train(text, output=folder, model="ngram", order=4, memory=memory, temp=temporary).wait()
 
 
+@pytest.mark.system("fork")
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_count_ends_in_the_same_model(text, tmp_path, small, kills):

@@ -43,6 +43,7 @@ def in_work(temp, monkeypatch, text):
     return set(seen)
 
 
+@pytest.mark.system("owners")
 def test_a_folder_is_made_for_its_user_alone(tmp_path):
     folder = private.folder_in(tmp_path / "temp", "counts-1")
     assert folder == private.path_in(tmp_path / "temp", "counts-1")
@@ -58,6 +59,7 @@ PLANTS = {
 }
 
 
+@pytest.mark.system("owners")
 @pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.filterwarnings("ignore")
 def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, small, plant):
@@ -77,6 +79,7 @@ def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, sm
         folder.rmdir() if plant == "open" else folder.unlink()
 
 
+@pytest.mark.system("owners")
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     folder = private.path_in(tmp_path, "counts-1")
     folder.mkdir(mode=0o700)
@@ -88,6 +91,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
         private.folder_in(tmp_path, "counts-1")
 
 
+@pytest.mark.system("fork")
 def test_what_a_killed_process_left_goes_at_the_next_run(temp, monkeypatch):
     in_use = private.temporary()
     left = private.temporary()
@@ -113,6 +117,7 @@ def test_what_a_killed_process_left_goes_at_the_next_run(temp, monkeypatch):
     assert not Path(left.name).exists()
 
 
+@pytest.mark.system("owners")
 def test_a_place_where_all_may_replace_folders_is_refused(tmp_path):
     tmp_path.chmod(0o777)
     with pytest.raises(OutputError, match=r"every user .* can replace .*chmod \+t"):

@@ -85,6 +85,7 @@ def test_languages_have_folders(rnnlm, models, here):
         assert (here / "out" / name / "mixed.txt").read_text() == f"{line}\n"
 
 
+@pytest.mark.system("links")
 def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     (here / "model=unigram").symlink_to(models.unigram)
     done = rnnlm("filter", "plain.txt", "-o", "out", "-m", "model=unigram", "--max-perplexity", 1e9)

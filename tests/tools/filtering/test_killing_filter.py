@@ -12,7 +12,7 @@ from support.failures import contents
 from support.forks import killed_after
 from support.tiny_models import fit, save
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.system("fork")]
 
 SHARDS = 7
 

@@ -20,6 +20,7 @@ from rnnlm.tools.huggingface.folders import FOLDERS
 from rnnlm.tools.huggingface.fusion import ShallowFusion
 from rnnlm.tools.mixtures.mixture import Mixture
 from support import foreign_models
+from support.systems import need
 
 pytest.importorskip("transformers")
 
@@ -344,6 +345,7 @@ def rewritten(**types):
 
 
 def with_pipe(folder) -> None:
+    need("pipes")
     (folder / "generation_config.json").unlink()
     os.mkfifo(folder / "generation_config.json")
 

@@ -17,6 +17,7 @@ from rnnlm.storage import model_folder
 from rnnlm.tools.mixtures.mixture import Mixture, shared_tokenizer
 from rnnlm.tools.mixtures.static import mix_static
 from support.arpa_files import SMALL
+from support.systems import need
 from support.tiny_models import fit, make_tokenizer, save
 
 OWN = ("--min-count", "2", "--keep-punctuation")  # as the words of foreign files are
@@ -45,6 +46,7 @@ def train(text, folder, *options) -> int:
 
 @pytest.fixture
 def here(trained, tmp_path, monkeypatch):
+    need("links")
     for path in trained.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)

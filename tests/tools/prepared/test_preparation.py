@@ -222,6 +222,7 @@ def test_the_first_bad_line_is_always_reported(tmp_path, text, prepared):
         prepared(source=tmp_path / "bad.txt", workers=3, tokenizer="byte")
 
 
+@pytest.mark.system("pipes")
 def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
     first = prepared()
     os.mkfifo(tmp_path / "pipe")
@@ -232,6 +233,7 @@ def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
     assert (piped.lines_hash, piped.lines) == (first.lines_hash, first.lines)
 
 
+@pytest.mark.system("pipes")
 def test_what_a_pipe_holds_is_checked_without_reading_it_again(tmp_path, prepared):
     """Nobody would write the other end again."""
     os.mkfifo(tmp_path / "pipe")

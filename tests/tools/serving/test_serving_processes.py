@@ -74,6 +74,7 @@ def test_a_signal_lets_running_answers_end(ngrams):
     assert server.log[-1].endswith(" ended by SIGTERM")
 
 
+@pytest.mark.system("signals")
 def test_hup_lets_a_network_answer():
     # A thread that computes in torch would abort the process if the signal ended it at once.
     asked = {"max_tokens": 20, "running": True, "stream": False}
@@ -133,6 +134,7 @@ def reload(server, line):
     raise AssertionError(server.log)
 
 
+@pytest.mark.system("signals")
 def test_usr1_loads_models_and_tokens_anew(tmp_path):
     folder, file = tmp_path / "kn", tmp_path / "token"
     tiny_models.save(folder, tiny_models.fit("ngram"), "ngram")

@@ -142,6 +142,7 @@ def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
     assert rows[1] == {"line": 2, "word_index": 2, "word": "ship", "start": 4, "end": 8}
 
 
+@pytest.mark.system("links")
 @pytest.mark.parametrize(("options", "stdin", "error"), [
     ("-m uni -o a.npy", b"a\n", "uni has no vectors of text"),
     ("-m tiny -o a.npy --layer 2", b"a\n", "there is no layer '2'"),

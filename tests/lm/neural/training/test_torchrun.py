@@ -23,7 +23,7 @@ from rnnlm.training import run as training
 from support.commands import environment
 from support.forks import FORK, free_port, run_command
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.system("fork", "signals")]
 
 SETTINGS = [
     "hidden_size=8", "embedding_size=8", "bptt_tokens=12", "validate_every_steps=10", "patience=none",
