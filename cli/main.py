@@ -26,7 +26,13 @@ with leaving_at_ctrl_c():  # before anything that takes time
 
     from rnnlm import __version__, satellites
     from rnnlm.errors import RnnlmError, RnnlmWarning, Signalled, missing_package
-    from rnnlm.system import ending_signals, processors, share_processors
+    from rnnlm.system import (
+        end_in_order_with_the_console,
+        ending_signals,
+        is_closed_pipe,
+        processors,
+        share_processors,
+    )
 
     from . import terminal
     from .declaring import CommandGroup, stacked
@@ -94,8 +100,10 @@ def _own_error_for_closed_pipe() -> Iterator[None]:
     """Raise an error of our own for a closed pipe, before click makes another of it."""
     try:
         yield
-    except BrokenPipeError:
-        raise _ClosedPipe from None
+    except OSError as error:
+        if is_closed_pipe(error):
+            raise _ClosedPipe from None
+        raise
 
 
 class _Commands(CommandGroup):
@@ -230,6 +238,7 @@ def _run_of_this_process() -> int:
     for number in ending_signals():
         if number != signal.SIGINT:
             signal.signal(number, _raise_signalled)
+    end_in_order_with_the_console()
 
     code = run(sys.argv[1:])
     # Nothing catches an exception while Python ends.

@@ -60,9 +60,9 @@ def explaining(say: Callable[[], None]) -> Iterator[None]:
 
 
 class Signals:
-    """Listens to signals inside its `with` block. The first Ctrl-C, TERM or HUP asks the run to end
-    in order. A second one ends it at once, unless it is an echo of the first. USR1 asks to save, as
-    often as it comes.
+    """Listens to signals inside its `with` block. The first Ctrl-C, TERM, HUP or BREAK asks the run
+    to end in order. A second one ends it at once, unless it is an echo of the first. USR1 asks to
+    save, as often as it comes.
 
     ends_in_order: whether the run can do that; else the first one ends it at once. ending: the
     signal that asked for the end, or 0.
@@ -109,7 +109,7 @@ class Signals:
         elif time.monotonic() - self.asked_at > ONE_WISH_SECONDS:
             # The earlier handlers know how to end at once.
             self.restore()
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)  # os.kill ends a process of Windows without any handler
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         self.is_saving_wanted = True

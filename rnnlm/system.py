@@ -7,6 +7,7 @@ where it is used: processes that need no torch ask for their rank, too.
 
 import contextlib
 import ctypes
+import errno
 import functools
 import itertools
 import math
@@ -14,10 +15,12 @@ import mmap
 import os
 import platform
 import re
+import shlex
 import signal
 import sys
 import threading
 import time
+from _thread import interrupt_main
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +41,7 @@ from rnnlm.errors import (
 if TYPE_CHECKING:
     from torch.distributed import Store
 
+IS_WINDOWS = os.name == "nt"
 START_SECONDS = 600  # within which all processes must have started
 POLL_SECONDS = 0.05
 FAREWELL_SECONDS = 10.0
@@ -203,36 +207,123 @@ def one_blas_thread() -> Iterator[None]:
 
 def ending_signals() -> list[signal.Signals]:
     """Return the signals that end this process in order: Ctrl-C, TERM and, on systems that have it,
-    HUP. Ignored ones are left out: nohup ignores HUP."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):
-        numbers.append(signal.SIGHUP)
+    HUP, or Windows' BREAK: Ctrl-Break, a closed window, logging off. Ignored ones are left out:
+    nohup ignores HUP."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
+_CLOSED = 2  # the least event of a console that ends: the window, the session, the machine
+_held_handlers: list[object] = []  # Windows keeps no reference
+
+
+def end_in_order_with_the_console() -> None:
+    """Have a closed window or logging off arrive as BREAK (Windows; elsewhere nothing happens).
+
+    Windows ends a process as soon as its handler of such an event returns, so this one does not:
+    the main thread has the seconds that Windows gives.
+    """
+    if sys.platform == "win32":
+
+        @ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
+        def handle(event: int) -> bool:
+            if event >= _CLOSED:
+                interrupt_main(signal.SIGBREAK)
+                time.sleep(START_SECONDS)
+            return False  # Python's own handler has the others
+
+        _held_handlers.append(handle)
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(handle, True)
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Return whether the reader of a pipe has left. Windows says that an argument is not valid."""
+    is_of_stream = error.filename is None
+    return isinstance(error, BrokenPipeError) or (
+        IS_WINDOWS and error.errno == errno.EINVAL and is_of_stream
+    )
+
+
+_PLAIN = re.compile(r"[\w\\/:.+=-]+", re.ASCII)
+
+
+def quoted(word: str) -> str:
+    """Return a word such that the user's shell takes it as one: on Windows PowerShell, and cmd
+    where both agree."""
+    if not IS_WINDOWS:
+        return shlex.quote(word)
+    if _PLAIN.fullmatch(word):
+        return word
+    if "$" in word or "`" in word:  # which PowerShell would replace
+        return "'" + word.replace("'", "''") + "'"
+    return f'"{word}"'
 
 
 def held_bytes() -> int:
     """Return how much memory this process holds now, where the system shows it; elsewhere the most
     it has held."""
+    if sys.platform == "win32":
+        return _windows_memory()["WorkingSetSize"]
+    if sys.platform == "darwin":
+        return _resident_bytes_of_macos()
     with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
         return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 
+# PROCESS_MEMORY_COUNTERS_EX (learn.microsoft.com): two numbers of 32 bits come before these.
+_COUNTERS = (
+    "PeakWorkingSetSize", "WorkingSetSize", "QuotaPeakPagedPoolUsage", "QuotaPagedPoolUsage",
+    "QuotaPeakNonPagedPoolUsage", "QuotaNonPagedPoolUsage", "PagefileUsage", "PeakPagefileUsage",
+    "PrivateUsage",
+)  # fmt: skip
+
+
+def _windows_memory() -> dict[str, int]:
+    """Return what Windows knows of this process's memory, in bytes; zeros where it does not say."""
+    counters = (ctypes.c_size_t * (len(_COUNTERS) + 1))()
+    if sys.platform == "win32":
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        size = ctypes.sizeof(counters)
+        counters[0] = size
+        process = ctypes.c_void_p(kernel.GetCurrentProcess())
+        kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), size)
+    return dict(zip(_COUNTERS, counters[1:], strict=True))
+
+
+def _resident_bytes_of_macos() -> int:
+    """Return how much memory this process holds now, as the kernel of macOS counts it."""
+    kernel = ctypes.CDLL(None)
+    basic_info, words = 20, 12  # MACH_TASK_BASIC_INFO and its length (mach/task_info.h)
+    info = (ctypes.c_uint32 * words)()
+    length = ctypes.c_uint32(words)
+    task = ctypes.c_uint32.in_dll(kernel, "mach_task_self_")
+    failed = kernel.task_info(task, basic_info, ctypes.byref(info), ctypes.byref(length))
+    if failed:
+        return peak_bytes()
+    # The second of two numbers of 64 bits.
+    return info[2] | info[3] << 32
+
+
 def most_open_files() -> int:
     """Return how many files this process may have open."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return 512
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else min(soft, 1 << 20)
 
 
 def allow_open_files() -> None:
     """Let this process have as many files open as it may, up to 65,536."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
+    with contextlib.suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
         if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -242,6 +333,10 @@ def allow_open_files() -> None:
 def private_bytes() -> int:
     """Return how much memory this process holds now that belongs to it alone, where the system
     shows it (pages of mapped files do not count); elsewhere all that it holds."""
+    if sys.platform == "win32":
+        memory = _windows_memory()
+        # What is promised may not be in use.
+        return min(memory["PrivateUsage"], memory["WorkingSetSize"])
     private = _bytes_in_status("RssAnon")
     return held_bytes() if private is None else private
 
@@ -264,10 +359,10 @@ def _bytes_in_status(name: str) -> int | None:
 def peak_bytes() -> int:
     """Return the most memory that this process has held so far; 0 where the system does not show
     it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
+    if sys.platform == "win32":
+        return _windows_memory()["PeakWorkingSetSize"]
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     # macOS counts bytes, Linux KiB.

@@ -1,16 +1,21 @@
 """Windows and macOS, as far as Linux can pretend to be them."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from rnnlm import parallel, system
-from rnnlm.errors import OutputError, UsageError
-from rnnlm.storage.files import lock, outputs, writing
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.storage.files import lock, outputs, private, writing
+from rnnlm.storage.files.folder import check_place, remove_files
+from rnnlm.storage.files.writing import free_bytes
 
 SHIM = Path(__file__).parent / "support" / "other_system.py"
 SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "10steps"]
@@ -21,7 +26,7 @@ SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "10s
 
 @pytest.fixture
 def windows(monkeypatch):
-    monkeypatch.setattr(writing, "IS_WINDOWS", True)
+    monkeypatch.setattr(system, "IS_WINDOWS", True)
 
 
 REFUSED = [
@@ -63,6 +68,7 @@ def test_every_kind_of_output_is_checked(windows, here):
     name = Path("con")
     for write in (
         lambda: outputs.check_file(name, overwrite=True),
+        lambda: check_place(name, "model", list),
         lambda: outputs.save_file(name, [b"x"]),
         lambda: outputs.save_folder(Path(), {"con": [b"x"]}),
         lambda: writing.replace_file(name, b"x"),
@@ -106,11 +112,180 @@ def test_names_of_either_case_are_one_file_where_the_system_says_so(monkeypatch,
         outputs.check_apart([Path("T.txt")], ["t.txt"])
 
 
+ALIKE = [("my", "My"), ("stra\u00dfe", "STRASSE"), ("na\u00efve", "nai\u0308ve")]
+
+
+@pytest.mark.parametrize(("existing", "name"), ALIKE)
+def test_names_that_a_system_takes_for_one_are_refused(monkeypatch, here, existing, name):
+    """As on Windows and macOS, where a folder of one name is found under the other."""
+    Path(existing).mkdir()
+    check_place(Path(name), "model", list)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    check_place(Path(existing), "model", list)
+    with pytest.raises(OutputError, match=f"cannot write to {name}; here it is the same as"):
+        check_place(Path(name), "model", list)
+
+
+NO_DRIVE = "cannot write to .*; there is no drive"
+
+
+def test_a_drive_that_is_not_there_is_named(monkeypatch, here):
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    for ask in (lambda: check_place(Path("q/m"), "model", list), lambda: free_bytes(Path("q/m"))):
+        with pytest.raises(OutputError, match=NO_DRIVE):
+            ask()
+
+
+@pytest.mark.system("windows")
+@pytest.mark.parametrize("command", [
+    "train t.txt --model unigram -o {}m", "count t.txt -o {}m", "prepare t.txt -o {}m",
+    "score -m {uni} the -o {}m.csv",
+])  # fmt: skip
+def test_commands_name_a_drive_that_is_not_there(rnnlm, models, here, command):
+    (here / "t.txt").write_text("the cat sat on the mat\n" * 30)
+    shown = rnnlm(*command.format("Q:\\", uni=models.unigram).split())
+    assert shown.code == 1 and "there is no drive Q:" in shown.err
+
+
+# ---- Files that another program has open.
+
+
+@pytest.fixture
+def open_elsewhere(monkeypatch):
+    """Return a list of Windows' errors that the next calls of os.replace raise, and how many
+    seconds they were waited for."""
+    errors, waited, replace = [], [], os.replace
+
+    def replace_later(new, path):
+        if errors:
+            error = PermissionError(errno.EACCES, "Access denied")
+            error.winerror = errors.pop(0)
+            raise error
+        replace(new, path)
+
+    monkeypatch.setattr(os, "replace", replace_later)
+    monkeypatch.setattr(writing, "_waited", 0.0)
+    monkeypatch.setattr(writing.time, "sleep", waited.append)
+    return errors, waited
+
+
+def test_a_program_that_has_a_file_open_for_a_moment_is_waited_for(open_elsewhere, here):
+    errors, waited = open_elsewhere
+    errors += [5, 32, 32]
+    outputs.save_file(Path("out.csv"), [b"x"])
+    assert Path("out.csv").read_bytes() == b"x" and len(waited) == 3
+
+
+def test_waiting_ends_after_some_seconds_of_a_run(open_elsewhere, here):
+    errors, waited = open_elsewhere
+    errors += [5] * 1000
+    for seconds in (7.0, 0.0):  # the second file does not wait any more
+        waited.clear()
+        with pytest.raises(OutputError, match="cannot write to out.csv; another program has .*out"):
+            outputs.save_file(Path("out.csv"), [b"x"])
+        assert sum(waited) == pytest.approx(seconds, abs=0.1)
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("number", [5, None])
+def test_nobody_waits_for_a_folder_or_a_right(open_elsewhere, here, number):
+    errors, waited = open_elsewhere
+    errors.append(number)
+    Path("out.csv").mkdir()
+    with pytest.raises(OSError, match="Access denied"):
+        writing.replace_file(Path("out.csv"), b"x")
+    assert waited == []
+
+
+def test_ctrl_c_ends_the_wait(open_elsewhere, here, monkeypatch):
+    errors, _ = open_elsewhere
+    errors.append(5)
+
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing.time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writing.replace_file(Path("out.csv"), b"x")
+    assert os.listdir() == []
+
+
+@pytest.mark.system("windows")
+@pytest.mark.parametrize("seconds", [3, None])
+def test_a_reader_at_the_moment_of_saving(here, monkeypatch, seconds):
+    """One that closes the file after some seconds, and one that never does."""
+    monkeypatch.setattr(writing, "_waited", 0.0)
+    path = Path("out.csv")
+    path.write_bytes(b"before")
+    with open(path, "rb") as reader:
+        if seconds:
+            threading.Timer(seconds, reader.close).start()
+            outputs.save_file(path, [b"after"])
+        else:
+            with pytest.raises(OutputError, match="another program has out.csv open"):
+                outputs.save_file(path, [b"after"])
+    assert path.read_bytes() == (b"after" if seconds else b"before")
+
+
+def test_what_cannot_be_deleted_is_told(monkeypatch, here):
+    Path("run-1").touch()
+
+    def denied(*_):
+        raise PermissionError(errno.EACCES, "Sharing violation")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", denied)
+        with pytest.warns(RnnlmWarning, match="run-1 is open in a program, or protected"):
+            remove_files(here, lambda name: True)
+    remove_files(here, lambda name: True)
+    assert os.listdir() == []
+
+
+def test_a_temporary_folder_that_stays_is_told(monkeypatch, here):
+    folder = private.temporary(here)
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile.TemporaryDirectory, "cleanup", lambda folder: None)
+        with pytest.warns(RnnlmWarning, match="has files that are in use: the next run deletes it"):
+            folder.cleanup()
+    monkeypatch.setattr(private, "YOUNG_SECONDS", 0.0)
+    private.temporary(here).cleanup()
+    assert os.listdir() == []
+    folder._finalizer.detach()
+
+
+# ---- What a system does otherwise.
+
+
+@pytest.mark.parametrize(("word", "posix", "windows_form"), [
+    ("my-lstm", "my-lstm", "my-lstm"), (r"C:\runs\m", r"'C:\runs\m'", r"C:\runs\m"),
+    ("two words", "'two words'", '"two words"'), ("it's", "'it'\"'\"'s'", '"it\'s"'),
+    ("$5", "'$5'", "'$5'"), ("`it's", "'`it'\"'\"'s'", "'`it''s'"), ("", "''", '""'),
+])  # fmt: skip
+def test_hints_are_quoted_for_the_shell(monkeypatch, word, posix, windows_form):
+    for is_windows, form in ((False, posix), (True, windows_form)):
+        monkeypatch.setattr(system, "IS_WINDOWS", is_windows)
+        assert system.quoted(word) == form
+
+
+def test_a_closed_pipe_is_known(monkeypatch):
+    invalid = OSError(errno.EINVAL, "Invalid argument")
+    assert system.is_closed_pipe(BrokenPipeError()) and not system.is_closed_pipe(invalid)
+    monkeypatch.setattr(system, "IS_WINDOWS", True)
+    assert system.is_closed_pipe(invalid)
+    assert not system.is_closed_pipe(OSError(errno.EINVAL, "Invalid argument", "a?b"))
+
+
+def test_break_ends_in_order(monkeypatch):
+    """Ctrl-Break, a closed window and logging off come as that signal of Windows."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGABRT, raising=False)
+    assert signal.SIGABRT in system.ending_signals()
+
+
 # ---- What a system lacks.
 
 
 def test_without_an_affinity_all_processors_count(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     monkeypatch.setattr(system, "cpu_quota", lambda: float("inf"))
     assert system.processors() == 7
@@ -119,8 +294,8 @@ def test_without_an_affinity_all_processors_count(monkeypatch):
 
 
 def test_without_hup_two_signals_end_a_process(monkeypatch):
-    monkeypatch.delattr(signal, "SIGHUP")
-    assert system.ending_signals() == [signal.SIGINT, signal.SIGTERM]
+    monkeypatch.delattr(signal, "SIGHUP", raising=False)
+    assert system.ending_signals()[:2] == [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.mark.parametrize(("code", "why"), [(3, "exited with code 3"), (-9, "out of memory")])
@@ -132,7 +307,7 @@ def test_a_dead_worker_is_explained_without_kill(monkeypatch, code, why):
     worker = object.__new__(parallel.WorkerProcess)
     worker.process = Gone()
     usual = signal.Signals
-    monkeypatch.delattr(signal, "SIGKILL")
+    monkeypatch.delattr(signal, "SIGKILL", raising=False)
     monkeypatch.setattr(signal, "Signals", usual)
     assert why in str(worker._died().why)
 

@@ -3,7 +3,7 @@
     python tests/support/other_system.py score -m demo "the dog"
 
 What is taken away: fork, HUP and USR1, the affinity of processors, owners of files, opening without
-links, /proc, and the modules fcntl and resource. Processes that it starts lack the same, as
+links, and /proc. Processes that it starts lack the same, as
 `sitecustomize` in a folder of PYTHONPATH takes it away there."""
 
 import builtins
@@ -13,7 +13,7 @@ import sys
 
 MISSING = {
     os: ("fork", "forkpty", "sched_getaffinity", "sched_setaffinity", "geteuid",
-         "getuid", "getloadavg", "O_NOFOLLOW", "O_DIRECTORY", "posix_fallocate", "pread", "nice"),
+         "getuid", "getloadavg", "O_NOFOLLOW", "posix_fallocate", "pread", "nice"),
     signal: ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"),
 }  # fmt: skip
 
@@ -34,7 +34,7 @@ def take_away() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
-    for name in ("fcntl", "resource", "pwd", "grp"):
+    for name in ("pwd", "grp"):
         sys.modules[name] = None
 
     usual = builtins.open

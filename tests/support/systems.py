@@ -53,6 +53,7 @@ ABILITIES: dict[str, Callable[[], bool]] = {
     "proc": lambda: os.path.exists("/proc/self/status"),
     "signals": lambda: hasattr(signal, "SIGKILL"),  # to other processes, which handle them
     "terminals": lambda: os.name == "posix",  # that a test can open
+    "windows": lambda: os.name == "nt",
 }
 
 

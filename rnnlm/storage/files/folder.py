@@ -10,7 +10,18 @@ from pathlib import Path
 
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.storage.files.reading import read_small
-from rnnlm.storage.files.writing import BESIDE, STANDARD_OUTPUT, FileEntry, digest, sha256, writing
+from rnnlm.storage.files.writing import (
+    BESIDE,
+    STANDARD_OUTPUT,
+    FileEntry,
+    check_name,
+    check_spelling,
+    delete,
+    digest,
+    existing_part,
+    sha256,
+    writing,
+)
 
 OTHER_HASH = "has changed: its SHA-256 does not match the recorded one"
 LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary
@@ -28,7 +39,9 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
             "it is a folder of files",
             "name a folder",
         )
+    check_name(folder)
     with writing(folder):
+        check_spelling(folder)
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", f"it is a file, not a {noun}")
         names = sorted(os.listdir(folder)) if folder.exists() else []
@@ -41,10 +54,7 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
             )
 
         # A file that leaves nothing behind shows whether we can write there.
-        existing = folder.absolute()
-        while not existing.exists():
-            existing = existing.parent
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=existing_part(folder)):
             pass
 
 
@@ -61,8 +71,7 @@ def remove_files(folder: Path, is_meant: Callable[[str], bool]) -> None:
     """Delete files in a folder, as far as possible. is_meant: whether one of that name goes."""
     with contextlib.suppress(OSError):
         for name in filter(is_meant, os.listdir(folder)):
-            with contextlib.suppress(OSError):
-                (folder / name).unlink()
+            delete(folder / name)
 
 
 @dataclass(frozen=True)

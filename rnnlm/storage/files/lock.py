@@ -8,15 +8,18 @@ shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that w
 """
 
 import contextlib
+import errno
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from rnnlm import system
 from rnnlm.errors import OutputError, keyword, notice
 from rnnlm.parallel import repeating
 from rnnlm.storage.files.reading import decode_json
@@ -30,7 +33,7 @@ from rnnlm.storage.files.writing import (
 
 OWNER = "owner.json"
 TOUCH_SECONDS, SILENT_SECONDS = 20.0, 180.0
-LARGEST = 1 << 16
+LARGEST, FAR_BEHIND = 1 << 16, 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,15 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
         with repeating(touch, TOUCH_SECONDS, "run lock"):
             yield
     finally:
-        with contextlib.suppress(OSError), stream:
-            # Delete the file only if it is still ours: if the folder was removed meanwhile, another
-            # run may have made a new one with its own file.
-            if os.path.samestat(os.fstat(stream.fileno()), os.lstat(path)):
+        with contextlib.suppress(OSError):
+            with stream:
+                # Delete the file only if it is still ours: if the folder was removed meanwhile,
+                # another run may have made a new one with its own file.
+                is_ours = os.path.samestat(os.fstat(stream.fileno()), os.lstat(path))
+                if is_ours and not system.IS_WINDOWS:
+                    path.unlink()
+            # Windows deletes no file that is open, so not that of an owner that came meanwhile.
+            if is_ours and system.IS_WINDOWS:
                 path.unlink()
 
 
@@ -193,12 +201,28 @@ def _in_use(target: Path, by: str) -> OutputError:
 
 def _lock(stream: IO[bytes]) -> bool:
     """Lock the file until it is closed. Return False where another process has locked it."""
+    if sys.platform == "win32":
+        return _lock_behind(stream)
     import filelock  # slow to import, and few commands lock anything
 
     try:
         return filelock.lock_descriptor(stream.fileno(), blocking=False)
     except OSError:  # a file system without locks: the file alone counts
         return True
+
+
+def _lock_behind(stream: IO[bytes]) -> bool:
+    """Lock a byte far behind the file's end: Windows lets no other process read what is locked, and
+    it should read who the owner is."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(stream.fileno(), FAR_BEHIND, os.SEEK_SET)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return error.errno != errno.EACCES  # anything else: a file system without locks
+    return True
 
 
 def _seconds_since_touched(stream: IO[bytes]) -> float:

@@ -27,6 +27,7 @@ from rnnlm.storage.files.writing import (
     check_name,
     hash_of_json,
     is_stream,
+    missing_folder,
     open_appending,
     put_in_place,
     remove_unfinished,
@@ -47,7 +48,7 @@ def check_file(path: Path, overwrite: bool) -> None:
     if is_workbook(path):
         writer_package()  # which is there
     if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
+        raise OutputError(f"cannot write {path}", missing_folder(path.parent))
     if is_stream(path):
         return
     if not os.access(path.parent, os.W_OK):

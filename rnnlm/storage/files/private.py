@@ -13,6 +13,7 @@ import platform
 import shlex
 import shutil
 import stat
+import sys
 import tempfile
 import time
 import weakref
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
 
-from rnnlm.errors import OutputError, keyword
+from rnnlm.errors import OutputError, keyword, notice
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.writing import NO_FOLLOW, digest, writing
 
@@ -108,6 +109,7 @@ def _user() -> str:
 
 # A folder is locked right after it is made; one that is younger may not have come to that.
 YOUNG_SECONDS = 10.0
+IN_USE = "in-use"  # on Windows, a file there that its process has open
 
 
 def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
@@ -121,11 +123,27 @@ def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
         for name in os.listdir(parent):
             if name.startswith(_temporary_prefix()):
                 _remove_leftover(parent / name)
-    made = tempfile.TemporaryDirectory(prefix=_temporary_prefix(), dir=parent)
-    descriptor = _locked(Path(made.name))
+    return _TemporaryFolder(parent)
+
+
+class _TemporaryFolder(tempfile.TemporaryDirectory[str]):
+    """A temporary folder that this process has locked."""
+
+    def __init__(self, parent: Path) -> None:
+        super().__init__(prefix=_temporary_prefix(), dir=parent, ignore_cleanup_errors=True)
+        descriptor = _locked(Path(self.name))
+        self._unlock = weakref.finalize(self, _close, descriptor)
+
+    def cleanup(self) -> None:
+        self._unlock()
+        super().cleanup()
+        if os.path.exists(self.name):
+            notice(f"{self.name} has files that are in use: the next run deletes it")
+
+
+def _close(descriptor: int | None) -> None:
     if descriptor is not None:
-        weakref.finalize(made, os.close, descriptor)
-    return made
+        os.close(descriptor)
 
 
 def _remove_leftover(folder: Path) -> None:
@@ -134,18 +152,23 @@ def _remove_leftover(folder: Path) -> None:
             return
         descriptor = _locked(folder)
         if descriptor is not None:
-            shutil.rmtree(folder, ignore_errors=True)
             os.close(descriptor)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _locked(folder: Path) -> int | None:
     """Lock a folder until the descriptor that is returned is closed, or this process ends. Return
-    None where another process has locked it, or the system has no such locks."""
+    None where another process has locked it."""
+    if sys.platform == "win32":
+        # A file that is open cannot be deleted.
+        try:
+            (folder / IN_USE).unlink(missing_ok=True)
+            return os.open(folder / IN_USE, os.O_CREAT | os.O_EXCL)
+        except OSError:
+            return None
     # As filelock does, whose import would take longer than most folders are needed.
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
+    import fcntl
+
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,8 @@ import re
 import secrets
 import shutil
 import stat
+import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -21,7 +23,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from rnnlm.errors import OutputError
+from rnnlm import system
+from rnnlm.errors import OutputError, notice
 
 STANDARD_OUTPUT = Path("-")
 # The end of a file's name until it is whole
@@ -34,10 +37,13 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 # What Windows takes for no file or for another one (learn.microsoft.com, "Naming files"); our own
 # endings make a path longer by up to 21 characters.
-IS_WINDOWS = os.name == "nt"
 RESERVED_NAME = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 RESERVED_CHARACTER = re.compile(r'[<>:"|?*\x00-\x1f]')
 LONGEST_PATH = 259 - 21
+# Windows neither replaces nor renames a file that a program has open, as virus scanners, indexers
+# and synchronised folders do for a moment: we wait for them so many seconds in all of a run.
+MOST_WAITING, TICK_SECONDS = 7.0, 0.05
+DENIED, SHARED = 5, 32  # Windows' errors: an open target, an open source or a mapped file
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,49 @@ def writing(place: Path) -> Iterator[None]:
         why = error.strerror or str(error)
         # "No such file" would leave people in the dark about a file that they want to make.
         if isinstance(error, FileNotFoundError) and not place.parent.is_dir():
-            why = f"there is no folder {place.parent}"
+            why = missing_folder(place.parent)
         raise OutputError(f"cannot write to {place}", why, hint) from None
+
+
+def missing_folder(folder: Path) -> str:
+    """Return what to say where a folder is not there, which may be for want of its drive."""
+    root = Path(folder.absolute().anchor)
+    return f"there is no folder {folder}" if root.exists() else f"there is no drive {root.drive}"
+
+
+def existing_part(folder: Path) -> Path:
+    """Return the folder, or the deepest of those it will be in, that exists."""
+    whole = folder.absolute()
+    for path in (whole, *whole.parents):
+        if path.exists():
+            return path
+    raise FileNotFoundError(errno.ENOENT, missing_folder(folder))
+
+
+def check_spelling(path: Path) -> None:
+    """Refuse a name that the system takes for an existing one in another spelling: Windows and
+    macOS take a letter for its capital, macOS also composed ones for decomposed ones."""
+    names = os.listdir(path.parent) if path.exists() and path.name not in ("", os.pardir) else []
+    if path.name in names:
+        return
+    for name in names:
+        if _folded(name) == _folded(path.name):
+            raise OutputError(
+                f"cannot write to {path}",
+                f"here it is the same as {name!r}, which exists",
+                "choose another name, or spell it like that",
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def check_name(path: Path) -> None:
     """Refuse to write where the system would take a path for something else: on Windows, reserved
     names and characters, names that end in a dot or a space, and long paths. Every output that a
     person names is checked here."""
-    if not IS_WINDOWS or path == STANDARD_OUTPUT:
+    if not system.IS_WINDOWS or path == STANDARD_OUTPUT:
         return
     whole = PureWindowsPath(str(path))
     names = list(whole.parts[bool(whole.root) :])  # a drive without a root is no drive of a path
@@ -157,13 +197,44 @@ def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
 def put_in_place(new: Path, path: Path) -> None:
     """Give a file that is whole its name, in place of the earlier one. An error deletes it."""
     try:
-        os.replace(new, path)
+        replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):
             new.unlink()
         raise
     # The new name must survive a power cut, too.
     _sync_folder(path.parent)
+
+
+_waited = 0.0  # seconds of this run
+
+
+def replace(new: Path, path: Path) -> None:
+    """Rename a file to `path`, in place of the earlier one. Where another program has one of them
+    open on Windows, wait until it has not, :data:`MOST_WAITING` in all of a run."""
+    global _waited
+    while True:
+        try:
+            os.replace(new, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in (DENIED, SHARED) or path.is_dir():
+                raise
+            if _waited >= MOST_WAITING:
+                raise PermissionError(error.errno, f"another program has {path} open") from None
+        time.sleep(TICK_SECONDS)
+        _waited += TICK_SECONDS
+
+
+def delete(path: Path) -> None:
+    """Delete a file that the next run would delete, too. Say so where it stays, as Windows keeps
+    what a program has open."""
+    try:
+        path.unlink()
+    except PermissionError:
+        notice(f"{path} is open in a program, or protected, and stays: the next run deletes it")
+    except OSError:
+        pass
 
 
 def short_name(path: Path) -> str:
@@ -273,6 +344,5 @@ def hash_of_json(encoded: bytes) -> str:
 
 def free_bytes(folder: Path) -> int:
     """Return how many bytes are free on the disk of a folder, which need not be there yet."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with writing(folder):
-        return shutil.disk_usage(existing).free
+        return shutil.disk_usage(existing_part(folder)).free

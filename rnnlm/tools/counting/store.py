@@ -8,7 +8,6 @@ that is missing or damaged is an error.
 """
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -124,7 +123,7 @@ class Store:
         with self._explaining():
             for piece, file in written:
                 if file:
-                    os.replace(self.folder / file, self._path(piece.name))
+                    writing.replace(self.folder / file, self._path(piece.name))
             # Pieces that a power cut takes away are counted again.
             self._journal.append(*(piece for piece, _ in written), is_lasting=False)
         self.pieces.update({piece.name: piece for piece, _ in written})

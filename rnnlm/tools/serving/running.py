@@ -182,7 +182,9 @@ def _bound(settings: limits.ServingSettings) -> "LimitedListener":
     except OSError as error:
         raise UsageError(f"no such address: {host}", error.strerror or "") from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # On Windows, SO_REUSEADDR would let two servers have one port.
+        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+        listener.setsockopt(socket.SOL_SOCKET, exclusive or socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
