@@ -5,6 +5,7 @@ torch is imported only once an array of torch is at hand.
 
 import math
 import mmap
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -115,5 +116,5 @@ def drop_pages(array: object) -> None:
     """Let the system drop the pages of a mapped array, or file, from memory; they are read again
     when needed. Other arrays are left alone."""
     mapping = array if isinstance(array, mmap.mmap) else mapping_of(array)
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+    if mapping is not None and sys.platform != "win32":
         mapping.madvise(mmap.MADV_DONTNEED)

@@ -96,8 +96,9 @@ def processors() -> int:
 
 
 def _processors_of_affinity() -> int:
-    is_known = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache
@@ -272,11 +273,10 @@ def held_bytes() -> int:
     return peak_bytes()
 
 
-# PROCESS_MEMORY_COUNTERS_EX (learn.microsoft.com): two numbers of 32 bits come before these.
+# PROCESS_MEMORY_COUNTERS (learn.microsoft.com); two numbers of 32 bits come before these.
 _COUNTERS = (
     "PeakWorkingSetSize", "WorkingSetSize", "QuotaPeakPagedPoolUsage", "QuotaPagedPoolUsage",
     "QuotaPeakNonPagedPoolUsage", "QuotaNonPagedPoolUsage", "PagefileUsage", "PeakPagefileUsage",
-    "PrivateUsage",
 )  # fmt: skip
 
 
@@ -336,7 +336,7 @@ def private_bytes() -> int:
     if sys.platform == "win32":
         memory = _windows_memory()
         # What is promised may not be in use.
-        return min(memory["PrivateUsage"], memory["WorkingSetSize"])
+        return min(memory["PagefileUsage"], memory["WorkingSetSize"])
     private = _bytes_in_status("RssAnon")
     return held_bytes() if private is None else private
 

@@ -241,16 +241,21 @@ def test_what_cannot_be_deleted_is_told(monkeypatch, here):
     assert os.listdir() == []
 
 
-def test_a_temporary_folder_that_stays_is_told(monkeypatch, here):
+def test_a_temporary_folder_that_stays_is_deleted_at_the_end_or_told(monkeypatch, here):
+    at_exit = []
+    monkeypatch.setattr(private.atexit, "register", lambda *call: at_exit.append(call))
     folder = private.temporary(here)
     with monkeypatch.context() as patched:
         patched.setattr(tempfile.TemporaryDirectory, "cleanup", lambda folder: None)
-        with pytest.warns(RnnlmWarning, match="has files that are in use: the next run deletes it"):
-            folder.cleanup()
-    monkeypatch.setattr(private, "YOUNG_SECONDS", 0.0)
-    private.temporary(here).cleanup()
-    assert os.listdir() == []
+        folder.cleanup()
     folder._finalizer.detach()
+    [(remove, path)] = at_exit
+    with monkeypatch.context() as patched:
+        patched.setattr(private.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.warns(RnnlmWarning, match="has files that are in use: the next run deletes it"):
+            remove(path)
+    remove(path)
+    assert os.listdir() == []
 
 
 # ---- What a system does otherwise.

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from support.systems import need
+
 WRITING = frozenset("wax+")
 # a hash of facts with times among them; the random part of a new file's name, and of counts
 HASHED = re.compile(
@@ -37,6 +39,7 @@ class Watch:
         }
 
     def __enter__(self) -> "Watch":
+        need("proc")
         builtins.open = self._open
         for name in ("fsync", "replace", "unlink", "mkdir"):
             setattr(os, name, self._around(name))

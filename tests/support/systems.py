@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,8 @@ ABILITIES: dict[str, Callable[[], bool]] = {
     "modes": lambda: hasattr(os, "geteuid") and os.geteuid() != 0,  # root may read and write all
     "owners": lambda: hasattr(os, "geteuid"),  # of files
     "pipes": lambda: hasattr(os, "mkfifo"),  # with a name
-    "proc": lambda: os.path.exists("/proc/self/status"),
+    "posix": lambda: os.name == "posix",  # files of any name, deleted while they are open
+    "proc": lambda: sys.platform == "linux" and os.path.exists("/proc/self/status"),
     "signals": lambda: hasattr(signal, "SIGKILL"),  # to other processes, which handle them
     "terminals": lambda: os.name == "posix",  # that a test can open
     "windows": lambda: os.name == "nt",

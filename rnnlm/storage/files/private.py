@@ -6,6 +6,7 @@ user, and its work; and its descriptor must show that it is no link, that it bel
 and that nobody else may open it.
 """
 
+import atexit
 import contextlib
 import errno
 import os
@@ -21,12 +22,13 @@ from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
 
+from rnnlm import system
 from rnnlm.errors import OutputError, keyword, notice
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.writing import NO_FOLLOW, digest, writing
 
 PRIVATE = 0o700  # the mode of a folder that its user alone may open
-HAS_OWNERS = hasattr(os, "geteuid")  # on Windows folders have the rights of their parents
+FOLDER_ONLY = getattr(os, "O_DIRECTORY", 0)  # Windows opens no folders
 ANOTHER = "name another folder with " + keyword("temp")
 
 
@@ -48,7 +50,7 @@ def folder_in(parent: Path, work: str) -> Path:
     with writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
         mode = parent.stat().st_mode
-        if HAS_OWNERS and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        if _user_number() is not None and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise OutputError(
                 f"cannot work in {parent}",
                 "every user of the machine can replace what is in it",
@@ -69,7 +71,14 @@ def path_in(parent: Path, work: str) -> Path:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder within the one that a user named, and that one, where nothing is in them."""
+    """Remove a folder within the one that a user named, and that one, where nothing is in them. On
+    Windows do so at the end of the process, too: there, mapped temporary files vanish later."""
+    _remove_left(folder)
+    if system.IS_WINDOWS and folder.exists():
+        atexit.register(_remove_left, folder)
+
+
+def _remove_left(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
         folder.parent.rmdir()
@@ -77,12 +86,13 @@ def remove_empty(folder: Path) -> None:
 
 def _fault(folder: Path) -> str:
     """Return why a folder is not this user's alone; "" where it is."""
-    if not HAS_OWNERS:
+    user = _user_number()
+    if user is None:
         return ""
 
     # Open the folder itself, not the target of a link, and ask the open folder.
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+        descriptor = os.open(folder, os.O_RDONLY | FOLDER_ONLY | NO_FOLLOW)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return "it is a link or a file, and nothing is written through it"
@@ -94,7 +104,7 @@ def _fault(folder: Path) -> str:
 
     # It must belong to this user, and be closed to others.
     mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid != os.geteuid():
+    if status.st_uid != user:
         return "it belongs to another user"
     return f"other users may open it: its mode is {mode:04o}" if mode & 0o077 else ""
 
@@ -102,7 +112,14 @@ def _fault(folder: Path) -> str:
 def _user() -> str:
     """Return a name that distinguishes this user from the others of the machine, for names of
     folders."""
-    return str(os.geteuid()) if HAS_OWNERS else digest([getuser().encode()])[:8]
+    number = _user_number()
+    return digest([getuser().encode()])[:8] if number is None else str(number)
+
+
+def _user_number() -> int | None:
+    """Return the number that this user's files have as their owner; None on Windows, where folders
+    have the rights of their parents."""
+    return os.geteuid() if hasattr(os, "geteuid") else None
 
 
 # ---- Temporary folders, and those that killed processes have left.
@@ -138,7 +155,14 @@ class _TemporaryFolder(tempfile.TemporaryDirectory[str]):
         self._unlock()
         super().cleanup()
         if os.path.exists(self.name):
-            notice(f"{self.name} has files that are in use: the next run deletes it")
+            # Windows deletes no file that is mapped: by the end of the process, none is any more.
+            atexit.register(_remove_at_exit, Path(self.name))
+
+
+def _remove_at_exit(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        notice(f"{folder} has files that are in use: the next run deletes it")
 
 
 def _close(descriptor: int | None) -> None:
@@ -169,7 +193,7 @@ def _locked(folder: Path) -> int | None:
     # As filelock does, whose import would take longer than most folders are needed.
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+    descriptor = os.open(folder, os.O_RDONLY | FOLDER_ONLY | NO_FOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

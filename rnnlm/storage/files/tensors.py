@@ -13,6 +13,7 @@ import json
 import math
 import mmap
 import os
+import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
@@ -216,7 +217,8 @@ class ChunkedArray:
         self.dtype = np.dtype(dtype)
         self.below = below
         self.sums = list(sums)
-        self._touched: set[mmap.mmap] = set()  # files that were read since pages were dropped
+        # Files that were read since pages were dropped. Who maps them may let go of them.
+        self._touched: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._held = 0  # items read since pages were dropped
 
     def __len__(self) -> int:
@@ -307,7 +309,7 @@ class ChunkedArray:
         self._held += len(piece)
         if self._held > HELD_ITEMS:
             # Other threads may read here, too.
-            touched, self._touched = self._touched, set()
+            touched, self._touched = self._touched, weakref.WeakSet()
             self._held = 0
             for array in list(touched):
                 drop_pages(array)

@@ -73,6 +73,7 @@ def counting_setup(
             _vanishing_folder() if temp is None else private.held(temp, _work(identity), "counting")
         )
         runner = TaskRunner(Store(folder), Workspace(allowed, threads, folder))
+        held.callback(runner.store.close)
         if pool is not None:
             runner = held.enter_context(_pool_runner(pool, runner, allowed))
         yield CountingSetup(runner.workspace, runner)

@@ -188,9 +188,13 @@ class Store:
                 f"{free} there and run the same command again, or delete the folder",
             ) from None
 
+    def close(self) -> None:
+        """Keep no piece mapped: Windows deletes no file that is."""
+        self._open.clear()
+
     def delete(self) -> None:
         """Delete all pieces, finished or not, and the journal, if there is one."""
-        self._open.clear()
+        self.close()
         self._delete(lambda name: bool(OURS.fullmatch(writing.whole_name(name))))
         self._journal.path.unlink(missing_ok=True)
 

@@ -43,7 +43,7 @@ def test_parquet_gives_chosen_columns(tmp_path):
 
 def test_tsv_quotes_are_literal_unless_quoting_a_cell(tmp_path):
     path = tmp_path / "a.tsv"
-    path.write_text('a\tb\n"x\ty\n"x ""y"""\t"two\nlines"\nx\n1\t2\t3\n')
+    path.write_bytes(b'a\tb\n"x\ty\n"x ""y"""\t"two\nlines"\nx\n1\t2\t3\n')
     literal, quoted, short, long = values(path)
     assert literal == {"a": '"x', "b": "y"} and quoted == {"a": 'x "y"', "b": "two\nlines"}
     assert short == {"a": "x", "b": None} and long == {"a": "1", "b": "2", None: ["3"]}

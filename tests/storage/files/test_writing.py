@@ -33,11 +33,12 @@ def write(path: str, check: bool) -> None:
 
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
 @pytest.mark.parametrize(("path", "why"), [
-    ("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory"),
+    ("no/out.jsonl", "there is no folder no"),
+    ("folder", "not a plain file|Is a directory|Access"),
 ], ids=["no folder", "a folder"])  # fmt: skip
 def test_impossible_output_file_is_named(here, path, why, check):
     Path("folder").mkdir()
-    with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
+    with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})".replace("/", r"[/\\]")):
         write(path, check)
     assert [entry.name for entry in here.iterdir()] == ["folder"]
 
@@ -87,6 +88,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
         writing.open_appending(tmp_path / "log")
 
 
+@pytest.mark.system("posix")
 @pytest.mark.parametrize("name", ["n" * 255, "\udcff\udcfe", "a\nb", "..."])
 def test_odd_names_are_written(tmp_path, name):
     outputs.check_file(tmp_path / name, overwrite=False)
@@ -103,7 +105,7 @@ def save_box(folder, index, overwrite, files, mark=""):
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     folder = tmp_path / "new"
     save_box(folder, "a", False, {"a": [b"1", b"2"], "b": [b"3"]})
-    with pytest.raises(OutputError, match="new/a already exists; .*`overwrite=True`"):
+    with pytest.raises(OutputError, match="new.a already exists; .*`overwrite=True`"):
         save_box(folder, "a", False, {"a": [b"1"]})
     with pytest.raises(OutputError, match="is not empty and holds no box; it contains a"):
         save_box(folder, "c", True, {"c": []})
