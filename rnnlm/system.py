@@ -550,6 +550,8 @@ def store() -> "Store":
     torchrun, or rank 0."""
     from torch.distributed import rendezvous
 
+    if IS_WINDOWS:
+        os.environ.setdefault("USE_LIBUV", "0")  # which torch's wheels for Windows lack
     shared: Store = next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
     return shared
 

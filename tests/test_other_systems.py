@@ -55,6 +55,7 @@ def test_other_names_are_taken(windows, name):
     writing.check_name(Path(name))
 
 
+@pytest.mark.system("posix")
 def test_elsewhere_all_names_are_taken(here):
     for name, _ in REFUSED[:-1]:
         writing.check_name(Path(name))
@@ -102,6 +103,7 @@ def test_a_path_of_windows_has_no_reserved_character_in_its_drive(windows, monke
         writing.check_name(PureWindowsPath(r"C:\runs\a:b"))
 
 
+@pytest.mark.system("posix")
 def test_names_of_either_case_are_one_file_where_the_system_says_so(monkeypatch, here):
     paths = [Path("a.txt"), Path("A.txt")]
     outputs.check_apart(paths, ["t.txt"])
@@ -119,7 +121,8 @@ ALIKE = [("my", "My"), ("stra\u00dfe", "STRASSE"), ("na\u00efve", "nai\u0308ve")
 def test_names_that_a_system_takes_for_one_are_refused(monkeypatch, here, existing, name):
     """As on Windows and macOS, where a folder of one name is found under the other."""
     Path(existing).mkdir()
-    check_place(Path(name), "model", list)
+    if os.name == "posix":
+        check_place(Path(name), "model", list)
     monkeypatch.setattr(Path, "exists", lambda path: True)
     check_place(Path(existing), "model", list)
     with pytest.raises(OutputError, match=f"cannot write to {name}; here it is the same as"):
@@ -273,6 +276,7 @@ def test_hints_are_quoted_for_the_shell(monkeypatch, word, posix, windows_form):
 
 
 def test_a_closed_pipe_is_known(monkeypatch):
+    monkeypatch.setattr(system, "IS_WINDOWS", False)
     invalid = OSError(errno.EINVAL, "Invalid argument")
     assert system.is_closed_pipe(BrokenPipeError()) and not system.is_closed_pipe(invalid)
     monkeypatch.setattr(system, "IS_WINDOWS", True)
@@ -303,7 +307,9 @@ def test_without_hup_two_signals_end_a_process(monkeypatch):
     assert system.ending_signals()[:2] == [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.mark.parametrize(("code", "why"), [(3, "exited with code 3"), (-9, "out of memory")])
+@pytest.mark.parametrize(("code", "why"), [
+    (3, "exited with code 3"), pytest.param(-9, "out of memory", marks=pytest.mark.system("signals")),
+])  # fmt: skip
 def test_a_dead_worker_is_explained_without_kill(monkeypatch, code, why):
     class Gone:
         def wait(self, timeout):

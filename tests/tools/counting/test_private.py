@@ -126,6 +126,7 @@ def test_a_place_where_all_may_replace_folders_is_refused(tmp_path):
     assert private.folder_in(tmp_path, "counts-1").is_dir()
 
 
+@pytest.mark.system("owners")
 @pytest.mark.filterwarnings("ignore")
 def test_each_work_has_its_folder(text, tmp_path, monkeypatch, small):
     temp = tmp_path / "temp"
