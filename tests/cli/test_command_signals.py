@@ -1,6 +1,5 @@
 """Signals to a run: the first ends it in order, the second at once, USR1 saves."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ def as_in_main():
 
 
 def send(number):
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     time.sleep(0)
 
 
@@ -47,10 +46,10 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
         assert signals.wants_end() and signals.ending == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             time.sleep(1)
         with pytest.raises(Signalled):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -80,7 +79,7 @@ def test_run_that_cannot_end_cleanly_ends_at_once():
     signals = Signals(ends_in_order=False)
     with signals:
         with pytest.raises(Signalled):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             time.sleep(1)
         send(signal.SIGUSR1)
     assert not signals.wants_end()
@@ -104,13 +103,13 @@ def test_what_was_ignored_stays_ignored():
 def test_signals_at_start_and_end_leave_no_traceback(module, number):
     """The signal comes while that module is imported, or while Python ends."""
     code = f"""
-import atexit, os, signal, sys
+import atexit, signal, sys
 if not {module!r}:
-    atexit.register(os.kill, os.getpid(), {number:d})
+    atexit.register(signal.raise_signal, {number:d})
 class Interrupting:
     def find_spec(name, *more):
         if name == {module!r}:
-            os.kill(os.getpid(), {number:d})
+            signal.raise_signal({number:d})
 sys.meta_path.insert(0, Interrupting)
 from rnnlm.cli.main import main
 main()

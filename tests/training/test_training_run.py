@@ -1,7 +1,6 @@
 """The run that `rnnlm.train` returns stores its work, however it is left."""
 
 import gc
-import os
 import signal
 import sys
 
@@ -47,7 +46,7 @@ def to_step(run, step):
 
 
 def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_run_that_is_closed_is_stored(begin, stored, tmp_path):

@@ -18,14 +18,14 @@ pytestmark = pytest.mark.processes
 TOKEN = "a-token-of-some-length"
 # The server sends itself a signal while it computes an answer, and computes on once it shuts down.
 SIGNALLED_AT_WORK = """
-import os, threading
+import signal, threading
 from uvicorn import Server
 from rnnlm.tools.serving import running
 from rnnlm.tools.serving.work import FairScheduler
 
 def interrupted(self, job):
     if not is_ending.is_set():
-        os.kill(os.getpid(), {number})
+        signal.raise_signal({number})
         is_ending.wait()
     interrupt(self, job)
 
