@@ -96,9 +96,8 @@ def processors() -> int:
 
 
 def _processors_of_affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @functools.cache
@@ -215,8 +214,14 @@ def ending_signals() -> list[signal.Signals]:
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
-_CLOSED = 2  # the least event of a console that ends: the window, the session, the machine
-_held_handlers: list[object] = []  # Windows keeps no reference
+if sys.platform == "win32":
+
+    @ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
+    def _end_with_the_console(event: int) -> bool:
+        if event >= 2:  # the window closes, the user logs off, the machine shuts down
+            interrupt_main(signal.SIGBREAK)
+            time.sleep(START_SECONDS)
+        return False  # Python's own handler has the others
 
 
 def end_in_order_with_the_console() -> None:
@@ -226,23 +231,13 @@ def end_in_order_with_the_console() -> None:
     the main thread has the seconds that Windows gives.
     """
     if sys.platform == "win32":
-
-        @ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)
-        def handle(event: int) -> bool:
-            if event >= _CLOSED:
-                interrupt_main(signal.SIGBREAK)
-                time.sleep(START_SECONDS)
-            return False  # Python's own handler has the others
-
-        _held_handlers.append(handle)
-        ctypes.windll.kernel32.SetConsoleCtrlHandler(handle, True)
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(_end_with_the_console, True)
 
 
 def is_closed_pipe(error: OSError) -> bool:
     """Return whether the reader of a pipe has left. Windows says that an argument is not valid."""
-    is_of_stream = error.filename is None
     return isinstance(error, BrokenPipeError) or (
-        IS_WINDOWS and error.errno == errno.EINVAL and is_of_stream
+        IS_WINDOWS and error.errno == errno.EINVAL and error.filename is None
     )
 
 
@@ -256,16 +251,15 @@ def quoted(word: str) -> str:
         return shlex.quote(word)
     if _PLAIN.fullmatch(word):
         return word
-    if "$" in word or "`" in word:  # which PowerShell would replace
-        return "'" + word.replace("'", "''") + "'"
-    return f'"{word}"'
+    is_replaced = "$" in word or "`" in word  # by PowerShell, in double quotes
+    return "'" + word.replace("'", "''") + "'" if is_replaced else f'"{word}"'
 
 
 def held_bytes() -> int:
     """Return how much memory this process holds now, where the system shows it; elsewhere the most
     it has held."""
     if sys.platform == "win32":
-        return _windows_memory()["WorkingSetSize"]
+        return _windows_memory()[_WORKING_SET]
     if sys.platform == "darwin":
         return _resident_bytes_of_macos()
     with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
@@ -273,38 +267,30 @@ def held_bytes() -> int:
     return peak_bytes()
 
 
-# PROCESS_MEMORY_COUNTERS (learn.microsoft.com); two numbers of 32 bits come before these.
-_COUNTERS = (
-    "PeakWorkingSetSize", "WorkingSetSize", "QuotaPeakPagedPoolUsage", "QuotaPagedPoolUsage",
-    "QuotaPeakNonPagedPoolUsage", "QuotaNonPagedPoolUsage", "PagefileUsage", "PeakPagefileUsage",
-)  # fmt: skip
+# Places in PROCESS_MEMORY_COUNTERS, nine numbers of a pointer's size (learn.microsoft.com)
+_PEAK_WORKING_SET, _WORKING_SET, _COMMITTED, _COUNTERS = 1, 2, 7, 9
 
 
-def _windows_memory() -> dict[str, int]:
+def _windows_memory() -> list[int]:
     """Return what Windows knows of this process's memory, in bytes; zeros where it does not say."""
-    counters = (ctypes.c_size_t * (len(_COUNTERS) + 1))()
+    counters = (ctypes.c_size_t * _COUNTERS)(ctypes.sizeof(ctypes.c_size_t) * _COUNTERS)
     if sys.platform == "win32":
-        kernel = ctypes.WinDLL("kernel32")
-        kernel.GetCurrentProcess.restype = ctypes.c_void_p
-        size = ctypes.sizeof(counters)
-        counters[0] = size
-        process = ctypes.c_void_p(kernel.GetCurrentProcess())
-        kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), size)
-    return dict(zip(_COUNTERS, counters[1:], strict=True))
+        ctypes.WinDLL("kernel32").K32GetProcessMemoryInfo(
+            ctypes.c_void_p(-1),
+            ctypes.byref(counters),
+            ctypes.sizeof(counters),  # of this process
+        )
+    return list(counters)
 
 
 def _resident_bytes_of_macos() -> int:
     """Return how much memory this process holds now, as the kernel of macOS counts it."""
     kernel = ctypes.CDLL(None)
-    basic_info, words = 20, 12  # MACH_TASK_BASIC_INFO and its length (mach/task_info.h)
-    info = (ctypes.c_uint32 * words)()
-    length = ctypes.c_uint32(words)
     task = ctypes.c_uint32.in_dll(kernel, "mach_task_self_")
-    failed = kernel.task_info(task, basic_info, ctypes.byref(info), ctypes.byref(length))
-    if failed:
-        return peak_bytes()
-    # The second of two numbers of 64 bits.
-    return info[2] | info[3] << 32
+    # MACH_TASK_BASIC_INFO, 20, is 48 bytes, of which the second eight count (mach/task_info.h).
+    info, words = (ctypes.c_uint64 * 6)(), ctypes.c_uint32(12)
+    failed = kernel.task_info(task, 20, ctypes.byref(info), ctypes.byref(words))
+    return peak_bytes() if failed else info[1]
 
 
 def most_open_files() -> int:
@@ -319,15 +305,14 @@ def most_open_files() -> int:
 
 def allow_open_files() -> None:
     """Let this process have as many files open as it may, up to 65,536."""
-    if sys.platform == "win32":
-        return
-    import resource
+    if sys.platform != "win32":
+        import resource
 
-    with contextlib.suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with contextlib.suppress(OSError, ValueError):
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
+            if soft != resource.RLIM_INFINITY and soft < wanted:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def private_bytes() -> int:
@@ -336,7 +321,7 @@ def private_bytes() -> int:
     if sys.platform == "win32":
         memory = _windows_memory()
         # What is promised may not be in use.
-        return min(memory["PagefileUsage"], memory["WorkingSetSize"])
+        return min(memory[_COMMITTED], memory[_WORKING_SET])
     private = _bytes_in_status("RssAnon")
     return held_bytes() if private is None else private
 
@@ -360,7 +345,7 @@ def peak_bytes() -> int:
     """Return the most memory that this process has held so far; 0 where the system does not show
     it."""
     if sys.platform == "win32":
-        return _windows_memory()["PeakWorkingSetSize"]
+        return _windows_memory()[_PEAK_WORKING_SET]
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -26,6 +26,7 @@ from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import (
     BESIDE,
     STANDARD_OUTPUT,
+    delete,
     digest,
     replace_file,
     sha256,
@@ -144,7 +145,7 @@ def save(
             remove_record(folder / CONFIG)  # of an earlier version
             for path in folder.iterdir():
                 if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
-                    path.unlink(missing_ok=True)
+                    delete(path)
     return manifest
 
 
@@ -288,8 +289,7 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
         except ModelError:
             return  # leave all: the model's own files are not known
     for name in set(names) - named:
-        with contextlib.suppress(OSError):
-            (folder / name).unlink()
+        delete(folder / name)
     remove_unnamed(folder)
 
 

@@ -2,7 +2,7 @@
 
     python tests/support/other_system.py score -m demo "the dog"
 
-What is taken away: fork, HUP and USR1, the affinity of processors, owners of files, opening without
+What is taken away: fork, HUP and USR1, the affinity of processors, opening without
 links, and /proc. Processes that it starts lack the same, as
 `sitecustomize` in a folder of PYTHONPATH takes it away there."""
 
@@ -12,8 +12,8 @@ import signal
 import sys
 
 MISSING = {
-    os: ("fork", "forkpty", "sched_getaffinity", "sched_setaffinity", "geteuid",
-         "getuid", "getloadavg", "O_NOFOLLOW", "posix_fallocate", "pread", "nice"),
+    os: ("fork", "forkpty", "sched_getaffinity", "sched_setaffinity",
+         "getloadavg", "O_NOFOLLOW", "posix_fallocate", "pread", "nice"),
     signal: ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM"),
 }  # fmt: skip
 

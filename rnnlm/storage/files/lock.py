@@ -119,15 +119,14 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
         with repeating(touch, TOUCH_SECONDS, "run lock"):
             yield
     finally:
-        with contextlib.suppress(OSError):
-            with stream:
-                # Delete the file only if it is still ours: if the folder was removed meanwhile,
-                # another run may have made a new one with its own file.
-                is_ours = os.path.samestat(os.fstat(stream.fileno()), os.lstat(path))
-                if is_ours and not system.IS_WINDOWS:
-                    path.unlink()
+        with contextlib.suppress(OSError), stream:
+            # Delete the file only if it is still ours: if the folder was removed meanwhile, another
+            # run may have made a new one with its own file.
+            is_ours = os.path.samestat(os.fstat(stream.fileno()), os.lstat(path))
             # Windows deletes no file that is open, so not that of an owner that came meanwhile.
-            if is_ours and system.IS_WINDOWS:
+            if system.IS_WINDOWS:
+                stream.close()
+            if is_ours:
                 path.unlink()
 
 
@@ -202,27 +201,22 @@ def _in_use(target: Path, by: str) -> OutputError:
 def _lock(stream: IO[bytes]) -> bool:
     """Lock the file until it is closed. Return False where another process has locked it."""
     if sys.platform == "win32":
-        return _lock_behind(stream)
+        import msvcrt
+
+        # A byte far behind the end: no other process can read what is locked, and it should read
+        # who the owner is.
+        os.lseek(stream.fileno(), FAR_BEHIND, os.SEEK_SET)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return error.errno != errno.EACCES  # anything else: a file system without locks
+        return True
     import filelock  # slow to import, and few commands lock anything
 
     try:
         return filelock.lock_descriptor(stream.fileno(), blocking=False)
     except OSError:  # a file system without locks: the file alone counts
         return True
-
-
-def _lock_behind(stream: IO[bytes]) -> bool:
-    """Lock a byte far behind the file's end: Windows lets no other process read what is locked, and
-    it should read who the owner is."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(stream.fileno(), FAR_BEHIND, os.SEEK_SET)
-        try:
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            return error.errno != errno.EACCES  # anything else: a file system without locks
-    return True
 
 
 def _seconds_since_touched(stream: IO[bytes]) -> float:

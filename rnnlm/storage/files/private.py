@@ -28,7 +28,6 @@ from rnnlm.storage.files import lock
 from rnnlm.storage.files.writing import NO_FOLLOW, digest, writing
 
 PRIVATE = 0o700  # the mode of a folder that its user alone may open
-FOLDER_ONLY = getattr(os, "O_DIRECTORY", 0)  # Windows opens no folders
 ANOTHER = "name another folder with " + keyword("temp")
 
 
@@ -50,7 +49,7 @@ def folder_in(parent: Path, work: str) -> Path:
     with writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
         mode = parent.stat().st_mode
-        if _user_number() is not None and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        if sys.platform != "win32" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise OutputError(
                 f"cannot work in {parent}",
                 "every user of the machine can replace what is in it",
@@ -86,13 +85,12 @@ def _remove_left(folder: Path) -> None:
 
 def _fault(folder: Path) -> str:
     """Return why a folder is not this user's alone; "" where it is."""
-    user = _user_number()
-    if user is None:
+    if sys.platform == "win32":  # folders have the rights of their parents
         return ""
 
     # Open the folder itself, not the target of a link, and ask the open folder.
     try:
-        descriptor = os.open(folder, os.O_RDONLY | FOLDER_ONLY | NO_FOLLOW)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return "it is a link or a file, and nothing is written through it"
@@ -104,7 +102,7 @@ def _fault(folder: Path) -> str:
 
     # It must belong to this user, and be closed to others.
     mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid != user:
+    if status.st_uid != os.geteuid():
         return "it belongs to another user"
     return f"other users may open it: its mode is {mode:04o}" if mode & 0o077 else ""
 
@@ -112,14 +110,9 @@ def _fault(folder: Path) -> str:
 def _user() -> str:
     """Return a name that distinguishes this user from the others of the machine, for names of
     folders."""
-    number = _user_number()
-    return digest([getuser().encode()])[:8] if number is None else str(number)
-
-
-def _user_number() -> int | None:
-    """Return the number that this user's files have as their owner; None on Windows, where folders
-    have the rights of their parents."""
-    return os.geteuid() if hasattr(os, "geteuid") else None
+    if sys.platform == "win32":
+        return digest([getuser().encode()])[:8]
+    return str(os.geteuid())
 
 
 # ---- Temporary folders, and those that killed processes have left.
@@ -148,8 +141,7 @@ class _TemporaryFolder(tempfile.TemporaryDirectory[str]):
 
     def __init__(self, parent: Path) -> None:
         super().__init__(prefix=_temporary_prefix(), dir=parent, ignore_cleanup_errors=True)
-        descriptor = _locked(Path(self.name))
-        self._unlock = weakref.finalize(self, _close, descriptor)
+        self._unlock = weakref.finalize(self, _close, _locked(Path(self.name)))
 
     def cleanup(self) -> None:
         self._unlock()
@@ -193,7 +185,7 @@ def _locked(folder: Path) -> int | None:
     # As filelock does, whose import would take longer than most folders are needed.
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY | FOLDER_ONLY | NO_FOLLOW)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -91,15 +91,13 @@ def check_spelling(path: Path) -> None:
     """Refuse a name that the system takes for an existing one in another spelling: Windows and
     macOS take a letter for its capital, macOS also composed ones for decomposed ones."""
     names = os.listdir(path.parent) if path.exists() and path.name not in ("", os.pardir) else []
-    if path.name in names:
-        return
-    for name in names:
-        if _folded(name) == _folded(path.name):
-            raise OutputError(
-                f"cannot write to {path}",
-                f"here it is the same as {name!r}, which exists",
-                "choose another name, or spell it like that",
-            )
+    alike = [name for name in names if _folded(name) == _folded(path.name)]
+    if alike and path.name not in alike:
+        raise OutputError(
+            f"cannot write to {path}",
+            f"here it is the same as {alike[0]!r}, which exists",
+            "choose another name, or spell it like that",
+        )
 
 
 def _folded(name: str) -> str:
