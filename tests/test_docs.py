@@ -104,6 +104,7 @@ def test_pages_show_what_their_commands_print(checkout, page):
     assert not found, "\n\n".join(found)
 
 
+@pytest.mark.system("bash")
 def test_the_comparison_finds_wrong_words_numbers_and_columns():
     printed = "model\tseconds\tppl\nrnn\t3.1\t80.25\ngru\t9.7\t70.50\n\nrnn is worse by 9.75"
     block = Block("<!-- compared, within 0.5 -->", "sh", "")
@@ -332,6 +333,7 @@ def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which `python` is this one, and `rnnlm` this checkout's."""
+    need("bash")
     python = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}'
     rnnlm = 'rnnlm() { python -m rnnlm "$@"; }'
     called = ["bash", "-o", "pipefail", "-c", f"{python}\n{rnnlm}\n{line}"]
@@ -401,6 +403,7 @@ def run_command(words: list[str], capsys, server) -> None:
 LOOPS = [block.code for block in ALL if block.language == "bash"]
 
 
+@pytest.mark.system("bash")
 @pytest.mark.parametrize("code", LOOPS, ids=lambda code: code.splitlines()[0])
 def test_loops_on_the_pages_finish(tmp_path, monkeypatch, code):
     """They go on after an error, but end with the run or at a signal; and the run can be planned."""

@@ -75,6 +75,7 @@ def test_each_usr1_asks_for_one_save_and_is_ignored_with_nothing_to_save():
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
+@pytest.mark.system("signals")
 def test_run_that_cannot_end_cleanly_ends_at_once():
     signals = Signals(ends_in_order=False)
     with signals:

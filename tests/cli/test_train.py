@@ -156,6 +156,7 @@ NGRAM = "--model ngram --order 2 --holdout 0"
 SPLITS = "note: marks are split from words, as 17% of the words have marks"
 
 
+@pytest.mark.system("proc")
 @pytest.mark.parametrize("command", [
     f"train raw.txt {NGRAM}", f"train - {NGRAM}", f"train {{pipe}} {NGRAM}",
     f"train raw.txt {NGRAM} --memory 400M", f"train raw.txt {NGRAM} --workers 1",

@@ -308,6 +308,7 @@ def adaptation(**changes):
     return lambda model: write_facts(model / "adapt-dynamic.json", {**whole, **changes})
 
 
+@pytest.mark.system("proc")
 def test_settings_of_an_adaptation_may_be_damaged_too(refused, there, here):
     shutil.copytree(there["lstm"], "m")
     adaptation(settings={ESCAPE: 1})(here / "m")

@@ -130,6 +130,7 @@ def test_a_line_without_end_is_not_read_to_its_end(refused, here, suffix):
     refused(f"eval -m {{unigram}} {name}", f"{name}, line 1: longer than")
 
 
+@pytest.mark.system("proc")
 @pytest.mark.soak
 @pytest.mark.parametrize("command", ["eval -m {unigram}", "score -m {unigram} --input"])
 def test_a_device_without_end_is_not_read_to_its_end(refused, command):

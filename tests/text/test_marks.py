@@ -191,6 +191,7 @@ FORMS = {
 }  # fmt: skip
 
 
+@pytest.mark.system("bash")
 @pytest.mark.parametrize("form", FORMS)
 def test_other_forms_are_told_with_the_command_that_leaves_the_words(tmp_path, form):
     path = tmp_path / "FILE"

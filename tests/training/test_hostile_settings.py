@@ -108,6 +108,7 @@ def test_settings_from_a_file_are_checked(refused, here, content, what):
     refused(f"{TRAIN} --recipe c.toml", what, code=2)
 
 
+@pytest.mark.system("proc")
 @pytest.mark.system("links")
 @pytest.mark.parametrize("what", ["no such file: none.toml", "cannot read zero.toml"])
 def test_a_file_of_settings_that_is_none_is_named(refused, here, what):

@@ -183,8 +183,8 @@ def _bound(settings: limits.ServingSettings) -> "LimitedListener":
         raise UsageError(f"no such address: {host}", error.strerror or "") from None
     try:
         # On Windows, SO_REUSEADDR would let two servers have one port.
-        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
-        listener.setsockopt(socket.SOL_SOCKET, exclusive or socket.SO_REUSEADDR, 1)
+        option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
@@ -194,7 +194,7 @@ def _bound(settings: limits.ServingSettings) -> "LimitedListener":
         raise UsageError(
             f"cannot listen at {host}, port {port}",
             error.strerror or "",
-            other if error.errno == errno.EADDRINUSE else "",
+            other if error.errno in (errno.EADDRINUSE, errno.EACCES) else "",
         ) from None
     return listener
 

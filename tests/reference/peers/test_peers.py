@@ -106,6 +106,7 @@ def test_scoring_agrees_with_torchs_lstm(run, models):
     assert float(out.splitlines()[-1].split()[2]) < 1e-3
 
 
+@pytest.mark.system("posix")
 def test_ngrams_take_turns_with_the_programs_named(run, models, tmp_path):
     takes_files = 'while [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"'
     programs = {

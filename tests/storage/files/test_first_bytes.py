@@ -184,6 +184,7 @@ def test_other_encodings_are_named_by_every_reader(tmp_path, reader):
     assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
 
 
+@pytest.mark.system("bash")
 @pytest.mark.parametrize("bad, good, name", [
     (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600", "CESU-8"), (b"\xc0\x80", "", "Java's modified UTF-8"),
 ])  # fmt: skip
@@ -336,6 +337,7 @@ def test_unmarked_encodings_of_ascii_are_told_apart(text, name):
     assert found.replace("-", "").lower() == name.replace("-", "")
 
 
+@pytest.mark.system("bash")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("content", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
 def test_a_transcript_is_refused_with_the_line_that_takes_its_words(tmp_path, content, encoding):

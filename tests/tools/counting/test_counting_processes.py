@@ -57,6 +57,7 @@ def test_processes_count_as_this_one_does(text, small, tmp_path, rnnlm):
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.system("signals")
 @pytest.mark.usefixtures("small")
 def test_a_count_outlives_a_killed_process(text, expected, tmp_path, monkeypatch, shared):
     made, initialise = [], ProcessPool.__init__

@@ -171,6 +171,7 @@ def processes(tmp_path):
     started.end()
 
 
+@pytest.mark.system("signals")
 @SOAK
 def test_workers_killed_at_random_moments(text, small, tmp_path, processes, asked):
     expected = trained(text, tmp_path / "local")
@@ -191,6 +192,7 @@ def test_workers_killed_at_random_moments(text, small, tmp_path, processes, aske
         number += 1
 
 
+@pytest.mark.system("signals")
 @SOAK
 @pytest.mark.parametrize("way", ["killed", "stopped"])
 def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, monkeypatch, asked):

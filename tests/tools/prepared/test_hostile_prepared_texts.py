@@ -160,6 +160,7 @@ def test_each_command_that_reads_it_refuses_it(refused, there, here, line, name)
     refused(line, "the prepared text" if name in CONTENT else DAMAGED)
 
 
+@pytest.mark.system("proc")
 def test_an_index_that_is_none_is_not_described(refused, there, here):
     shutil.copytree(there["prepared"], "d")
     index(text_settings={"blank_lines": ESCAPE})(here / "d")

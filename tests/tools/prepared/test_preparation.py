@@ -194,6 +194,7 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, stdin, chunk_byte
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
 
 
+@pytest.mark.system("signals")
 @pytest.mark.processes
 def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
     submit = ProcessExecutor.submit

@@ -406,6 +406,7 @@ def test_lists_of_nothing_and_of_other_formats_are_errors_that_name_what_was_exp
         read_nbest(write(here / "m", text), ListSettings(**settings))
 
 
+@pytest.mark.system("bash")
 def test_the_awk_lines_of_the_page_turn_other_forms_into_tsv(here):
     page = (Path(__file__).parents[3] / "docs/rescoring.md").read_text(encoding="utf-8")
     fairseq, mikolov, decipher = re.findall(r"^(?:paste .*)?awk .*$", page, re.MULTILINE)

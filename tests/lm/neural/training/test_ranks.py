@@ -31,6 +31,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_pairs, tiny_tasks
 from support.forks import FORK, free_port
+from support.systems import need
 from support.tiny_models import Lines, english_lines
 
 pytestmark = [
@@ -254,6 +255,7 @@ def cut_off(count: int) -> TrainingState:
 @functools.cache
 def together(count: int, function=cases_of_rank) -> dict:
     """Return what the first of several ranks finds; that they find it at all says that they agree."""
+    need("fork")
     earlier = {before: cut_off(before) for before in range(1, count)}
     port = free_port()
     with ProcessPoolExecutor(count, FORK) as pool:

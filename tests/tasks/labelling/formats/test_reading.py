@@ -40,6 +40,7 @@ def read(tmp_path):
 LEXICON = ";;; words and sounds\nCAT  K AE T\n\nDOG  D AO G\nTHE  DH AH0\nTHE(2)  DH IY0\n"
 
 
+@pytest.mark.system("bash")
 @pytest.mark.parametrize("content", [
     LEXICON, "CAT\tK AE T\nDOG\tD AO G\nTHE\tDH AH0\nTHE\tDH IY0\n",
 ])  # fmt: skip
