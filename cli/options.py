@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from click.shell_completion import CompletionItem
 from rnnlm import registry, satellites
 from rnnlm.config import USER, Settings, SettingsLayer, as_called_here, names_of, resolve
 from rnnlm.errors import ModelError, TextError, UsageError, first_of, notice, visible
+from rnnlm.system import quoted
 
 from . import terminal
 from .declaring import Decorator, IntRange, WholeNumber, stacked
@@ -43,7 +43,7 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     words = list(itertools.chain.from_iterable(word.split("=", 1) for word in arguments))
     following = words[words.index(error.option_name) + 1 :]
     has_value = following and not following[0].startswith("--")
-    value = shlex.quote(following[0]) if has_value else "N"
+    value = quoted(following[0]) if has_value else "N"
     name = error.option_name.lstrip("-").replace("-", "_")
     setting, value = as_called_here(name, value)
     if f"--{setting}" in {name for option in error.ctx.command.params for name in option.opts}:
@@ -386,7 +386,7 @@ def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
         is_file = os.path.isfile(argument)
         if is_file or _FILE_NAME.fullmatch(argument):
             why = "although a file has" if is_file else "as no file has"
-            how = otherwise.format(file=shlex.quote(argument))
+            how = otherwise.format(file=quoted(argument))
             notice(f"{argument!r} is {read_as}, {why} that name; {how}")
             return
 

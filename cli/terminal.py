@@ -4,7 +4,6 @@ ends inside its cells are kept, in quotes."""
 
 import contextlib
 import re
-import shlex
 import shutil
 import sys
 import threading
@@ -20,6 +19,7 @@ from rnnlm import progress
 from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
 from rnnlm.errors import Keyword, RnnlmWarning, parts_of, visible
 from rnnlm.progress import Progress, done_and_wanted, say
+from rnnlm.system import quoted
 from rnnlm.tabular import GAP, Table, to_builtins
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _with_value(option: click.Option, value: object) -> str:
         return option.secondary_opts[0]
     if value is ... or value is True:
         return option.opts[0]
-    return f"{option.opts[0]} {shlex.quote(str(value))}"
+    return f"{option.opts[0]} {quoted(str(value))}"
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:

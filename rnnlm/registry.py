@@ -4,7 +4,6 @@ before use."""
 import functools
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ComparisonError, RnnlmError, SettingsError, UsageError, keyword, nearest
 from rnnlm.interface import LanguageModel, Shapes, SourcedData, Task, Tokenizer
-from rnnlm.system import current_rank
+from rnnlm.system import current_rank, quoted
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -547,7 +546,7 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
         raise UsageError(
             f"{name or 'this model'} is {learned.singular}",
             f"rnnlm {command} needs {' or '.join(takers)}",
-            learned.usage[0].format(name=shlex.quote(name or "MODEL")),
+            learned.usage[0].format(name=quoted(name or "MODEL")),
         )
 
 
@@ -569,7 +568,7 @@ def check_is_language_model(of_task: str, name: str | None) -> None:
         raise UsageError(
             f"{name or 'this model'} is not a language model",
             f"it is {learned.singular}",
-            learned.usage[0].format(name=shlex.quote(name or "MODEL")),
+            learned.usage[0].format(name=quoted(name or "MODEL")),
         )
 
 

@@ -1,7 +1,6 @@
 """`rnnlm train`: train a model on text."""
 
 import functools
-import shlex
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rnnlm import registry
 from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.system import quoted
 from rnnlm.text.lines import HoldoutSettings, silent
 from rnnlm.training.request import TrainingRequest
 
@@ -203,7 +203,7 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
     # The next steps with the model. A run that was stopped has to be continued first.
     if not is_stopped:
-        name = shlex.quote(short_name(Path(finished.folder)))
+        name = quoted(short_name(Path(finished.folder)))
         terminal.say(f"next: {registry.task(manifest.task).usage[0].format(name=name)}")
 
 

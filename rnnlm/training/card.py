@@ -5,7 +5,6 @@ The card and `rnnlm info` show parts of one list, :func:`facts`."""
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from pathlib import Path
@@ -31,6 +30,7 @@ from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest
+from rnnlm.system import quoted
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Models that a run may start from, by their names in the stored training.
@@ -79,7 +79,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None 
     # An exported model is not stored with all its settings.
     where = where_all_are(manifest) if usage is None else ""
     if usage is None:
-        commands = [line.format(name=shlex.quote(name)) for line in task.usage]
+        commands = [line.format(name=quoted(name)) for line in task.usage]
         usage = "\n".join(["```", *commands, "```"])
 
     # The facts are a table, whose header row is empty.
@@ -420,7 +420,7 @@ def summary(name: str) -> list[tuple[str, str]]:
         # A run or a tool has written something of another form there.
         raise ModelError(
             f"the description of {name} is damaged",
-            hint=f"rnnlm info {shlex.quote(name)} --all shows it anyway",
+            hint=f"rnnlm info {quoted(name)} --all shows it anyway",
         ) from None
 
 
@@ -429,7 +429,7 @@ def _model(name: str, folder: Path) -> list[tuple[str, str]]:
     about = _described(folder, manifest)
     tokenizer = stored_model.content(folder, manifest)[1]
     is_demo = folder == loading.SHIPPED == loading.find("demo")
-    called = "demo" if is_demo else shlex.quote(name)
+    called = "demo" if is_demo else quoted(name)
     on_disk = f"{amount(about['bytes'], unit='bytes')} in {plural(len(manifest.files), 'file')}"
     return [
         ("model", f"{about['model']}: {about['about']}"),

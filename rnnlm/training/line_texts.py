@@ -2,7 +2,6 @@
 validation and the tokenizer.
 """
 
-import shlex
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from rnnlm.config import AUTO, ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
+from rnnlm.system import quoted
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blank
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -263,7 +263,7 @@ def _with_read(
     if source:
         given = loading.load_tokenizer(source)
         if given.fingerprint != tokenizer.fingerprint:
-            called = shlex.quote(source)
+            called = quoted(source)
             raise UsageError(
                 keyword(option) + f" names another tokenizer than {folder} was {form.made} with",
                 hint=f"rnnlm {form.command} TEXT --tokenizer-from {called}",

@@ -9,7 +9,6 @@ memory; :func:`name_if_saved` returns None for it. :func:`distinct_names` names 
 import functools
 import math
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
+from rnnlm.system import quoted
 
 # A model that scores lines, or the name of one.
 ScoringModel = LanguageModel | registry.LabelModel | str | Path
@@ -299,7 +299,7 @@ def _not_found(name: str) -> ModelError:
         target = Path(without_suffix(name)).stem
         return ModelError(
             f"{name} is an ARPA file, not the folder of a model",
-            hint=f"import it: rnnlm import {shlex.quote(name)} -o {shlex.quote(target)}",
+            hint=f"import it: rnnlm import {quoted(name)} -o {quoted(target)}",
         )
     if os.path.exists(name):
         model_folder.read_manifest(Path(name))  # its error says which part is missing

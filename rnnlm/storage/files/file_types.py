@@ -13,7 +13,6 @@ import io
 import lzma
 import os
 import re
-import shlex
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from rnnlm.errors import keyword
+from rnnlm.system import quoted
 
 # ---- Compressed files.
 
@@ -383,7 +383,7 @@ def to_utf8(encoding: str, source: str = "FILE") -> str:
     """Return the hint that a text is to be converted."""
     name = "FILE"
     if os.path.isfile(source) and not source.endswith(tuple(COMPRESSED.values())):
-        name = shlex.quote(f"./{source}" if source.startswith("-") else source)
+        name = quoted(f"./{source}" if source.startswith("-") else source)
     return f"convert it: iconv -f {encoding} -t UTF-8 {name} > NEW"
 
 

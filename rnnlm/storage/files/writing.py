@@ -80,8 +80,7 @@ def missing_folder(folder: Path) -> str:
 
 def existing_part(folder: Path) -> Path:
     """Return the folder, or the deepest of those it will be in, that exists."""
-    whole = folder.absolute()
-    for path in (whole, *whole.parents):
+    for path in (folder.absolute(), *folder.absolute().parents):
         if path.exists():
             return path
     raise FileNotFoundError(errno.ENOENT, missing_folder(folder))

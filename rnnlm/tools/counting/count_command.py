@@ -1,6 +1,5 @@
 """`rnnlm count`: n-gram counts as a table or a folder, and sums of folders."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +23,7 @@ from rnnlm.cli.options import (
 from rnnlm.cli.text_options import split_punctuation_option, text_flags, text_options
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.storage.files import outputs
+from rnnlm.system import quoted
 from rnnlm.text import sources
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.tools.counting.folder import COUNTED
@@ -224,7 +224,7 @@ def _request(
     tokenizer = None
     if model or shared:
         named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
-        brings = "-m MODEL" if model else f"--tokenizer-from {shlex.quote(str(shared))}"
+        brings = "-m MODEL" if model else f"--tokenizer-from {quoted(str(shared))}"
         refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")
         from rnnlm.lm.base.loading import load_tokenizer
 

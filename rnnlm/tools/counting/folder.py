@@ -1,9 +1,8 @@
 """Recognise the folders of counts."""
 
-import shlex
-
 from rnnlm.errors import TextError
 from rnnlm.registry import TextFolder, imported
+from rnnlm.system import quoted
 
 COUNTS = "counts.json"
 
@@ -20,7 +19,7 @@ class CountedFolder(TextFolder):
     tokenizer = imported(__package__, "counts_folder:tokenizer_in")
 
     def refusal(self, name: str) -> TextError:
-        called = shlex.quote(name)
+        called = quoted(name)
         return TextError(
             f"{name} is a folder of counts, not a text",
             hint=f"rnnlm train --counts {called} reads them, rnnlm count {called} prints them",

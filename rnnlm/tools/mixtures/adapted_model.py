@@ -3,7 +3,6 @@ adapt, and the files in a model's folder that hold tuned settings and gradient s
 import torch.
 """
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +19,7 @@ from rnnlm.lm.base import loading
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import digest, replace_file, write_facts, writing
+from rnnlm.system import quoted
 
 NO_WORD = -1  # in a cache, before its first word
 PART = "model."  # prefix of the inner model's arrays in a state's
@@ -173,7 +173,7 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     if not path.exists():
         return None
     damaged = f"the settings in {path} are damaged"
-    hint = f"tune again: rnnlm tune -m {shlex.quote(folder.name)}+{kind} --overwrite"
+    hint = f"tune again: rnnlm tune -m {quoted(folder.name)}+{kind} --overwrite"
     format = (path, FORMAT_VERSION)
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format, has_hash=True)
     # Their values must be valid settings, too.

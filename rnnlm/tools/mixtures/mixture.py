@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
@@ -29,6 +28,7 @@ from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokeni
 from rnnlm.lm.base.loading import window_of
 from rnnlm.lm.base.span_scoring import stepping
 from rnnlm.lm.base.stored_model import PickledByOrigin
+from rnnlm.system import quoted
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.tokenizer_settings import CHOOSING
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -307,8 +307,8 @@ def shared_tokenizer(
             raise UsageError(
                 f"{name} and {called[0]} have different tokenizers",
                 why,
-                f"retrain one of them: rnnlm train --tokenizer-from {shlex.quote(called[0])}, or "
-                f"--tokenizer-from {shlex.quote(name)}; or import one with the settings of the "
+                f"retrain one of them: rnnlm train --tokenizer-from {quoted(called[0])}, or "
+                f"--tokenizer-from {quoted(name)}; or import one with the settings of the "
                 "other",
             )
     if len({tokenizer.fingerprint for tokenizer in tokenizers}) > 1:

@@ -1,6 +1,5 @@
 """`rnnlm tune`: the settings with which a model adapts itself best to held-out text."""
 
-import shlex
 from typing import Any
 
 import click
@@ -8,6 +7,7 @@ import click
 from rnnlm.cli import options, terminal
 from rnnlm.cli.declaring import Command, WholeNumber, explained, section
 from rnnlm.cli.text_options import column_options, text_flags
+from rnnlm.system import quoted
 
 # Examples for commands of the core, which take a model NAME+KIND, too.
 eval_options = explained(
@@ -100,6 +100,4 @@ def command(
         shown = {**event.settings, **{key: getattr(event, key) for key in keys}}
         rows = [[key, terminal.amount(value, "g", whole="d")] for key, value in shown.items()]
         terminal.print_table(terminal.Table(["what", "value"], rows, right=["value"]))
-    terminal.say(
-        f"saved in the folder of {name}: rnnlm eval -m {shlex.quote(name)}+{kind} uses them"
-    )
+    terminal.say(f"saved in the folder of {name}: rnnlm eval -m {quoted(name)}+{kind} uses them")

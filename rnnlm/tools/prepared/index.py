@@ -3,7 +3,6 @@ done."""
 
 import itertools
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from rnnlm.errors import ModelError
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import FileEntry, whole_name, write_facts
+from rnnlm.system import quoted
 from rnnlm.text.encoding import shifted, smallest
 from rnnlm.tools.prepared.folder import INDEX, JOURNAL
 
@@ -116,7 +116,7 @@ def read_index(folder: Path, name: str = INDEX) -> PreparedIndex:
         raise ModelError(
             f"no prepared text in {folder}",
             f"there is no {name}",
-            f"make it with rnnlm prepare TEXT -o {shlex.quote(str(folder))}",
+            f"make it with rnnlm prepare TEXT -o {quoted(str(folder))}",
         )
     index = read_json(
         path,

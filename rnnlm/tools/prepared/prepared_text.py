@@ -3,7 +3,6 @@ it."""
 
 import functools
 import hashlib
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import tensors
+from rnnlm.system import quoted
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import (
     LINE_COUNTS,
@@ -503,7 +503,7 @@ def summary(folder: Path) -> list[tuple[str, str]]:
         ("read with", " ".join(not_defaults(about["settings"], TextSettings))),
         ("hash", f"{about['lines_hash']}, of its lines"),
         ("files", f"{about['shards']:,}, {amount(about['file_bytes'], unit='bytes')}"),
-        ("use it", f"rnnlm train {shlex.quote(str(folder))}"),
+        ("use it", f"rnnlm train {quoted(str(folder))}"),
     ]
 
 

@@ -4,7 +4,6 @@ plots."""
 import itertools
 import math
 import os
-import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
 from rnnlm.storage.run_files import METRICS, read_events
+from rnnlm.system import quoted
 from rnnlm.tools.reports.curve_plots import By, curves_figure, runs_of
 from rnnlm.training import card
 from rnnlm.version import __version__
@@ -403,7 +403,7 @@ def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | No
         return _shown_values(str(run), folder, history, manifest, curve, by), curve
     except (AttributeError, KeyError, TypeError, ValueError):
         # An interrupted run or another tool may have written anything there
-        hint = f"rnnlm info {shlex.quote(str(run))} --all shows it as it is" if manifest else ""
+        hint = f"rnnlm info {quoted(str(run))} --all shows it as it is" if manifest else ""
         raise ModelError(f"the log or the model in {run} is damaged", hint=hint) from None
 
 
