@@ -54,7 +54,8 @@ def test_an_imported_model_is_ordinary_but_marked(tmp_path):
 def test_only_plain_files_are_written(model, tmp_path):
     with pytest.raises(OutputError, match="not a plain file"):
         writing.export_arpa(model, tmp_path, overwrite=True)
-    writing.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes everything
+    if os.name == "posix":  # on Windows, names of devices are refused
+        writing.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes all
     with pytest.raises(OutputError, match="cannot write .*nowhere"):
         writing.export_arpa(model, tmp_path / "nowhere" / "m.arpa")
 

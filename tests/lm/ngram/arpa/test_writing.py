@@ -120,7 +120,7 @@ def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
     message = "ARPA allows no white space in words, so symbols are respelled: ' ' as ▁, '\\t' as "
     with pytest.warns(RnnlmWarning, match=re.escape(f"{message}<0x09>")):
         path = saved(model, tmp_path)
-    assert "\ta \u2581 b\n" in path.read_text()
+    assert "\ta \u2581 b\n" in path.read_text(encoding="utf-8")
     symbols, levels = read_arpa(str(path))
     assert set(symbols) == {"</s>", "<unk>", "a", "b", "\u2581", "<0x09>"}
     assert [len(level) for level in levels] == [len(values) for values in model.values]
