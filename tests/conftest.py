@@ -34,6 +34,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):  # Windows has none
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Files that tests write are the same everywhere: UTF-8, with line ends as they are.
+if os.name == "nt":
+    write, read = Path.write_text, Path.read_text
+    Path.write_text = lambda path, text, encoding="utf-8", errors=None, newline="\n": write(
+        path, text, encoding, errors, newline
+    )
+    Path.read_text = lambda path, encoding="utf-8", errors=None: read(path, encoding, errors)
+
 PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
 PLUGINS_OF_SATELLITES = (

@@ -31,6 +31,7 @@ words = st.text("abcé€😀\U0010fffd", min_size=1, max_size=3) | st.just("<un
 blocks = st.lists(st.lists(words, max_size=30), max_size=12)
 
 
+@pytest.mark.system("posix")
 @given(blocks, st.integers(1, 3), st.none() | st.integers(3, 20))
 def test_spilled_counts_give_the_same_vocabulary(blocks, min_count, max_size):
     total = Counter(word for block in blocks for word in block)
@@ -57,6 +58,7 @@ LINES = [" ".join(f"word{n}" for n in range(start, start + 40)) for start in ran
 LINES += LINES[::4]
 
 
+@pytest.mark.system("posix")
 def test_a_large_vocabulary_names_limits_that_fit(tmp_path):
     limit = MemoryLimit(100_000, 500_000, tmp_path)
     blocks = [[line] for line in LINES]

@@ -1,5 +1,6 @@
 """N-gram models in little memory are those in any memory; their sizes are foreseen."""
 
+import os
 import re
 import tempfile
 import warnings
@@ -72,7 +73,8 @@ def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
     *_, found = events_of(data, memory=memory, **settings)
     same_arrays(found.model, expected.model)
     assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
-    assert list(temp.iterdir()) == []
+    # On Windows, the files that a model maps stay as long as it does.
+    assert os.name == "nt" or list(temp.iterdir()) == []
 
 
 @pytest.mark.usefixtures("little_memory")
@@ -108,7 +110,7 @@ def test_misplaced_temporary_files_are_reported(tmp_path, little_memory, monkeyp
 
 def test_a_full_disk_is_an_error_leaving_nothing(little_memory, temp):
     temp.rmdir()
-    with pytest.raises(OutputError, match=f"there is no space for temporary files in {temp}"):
+    with pytest.raises(OutputError, match=re.escape(f"there is no space for temporary files in {temp}")):
         events_of(data_of(), memory="9k")
 
 
