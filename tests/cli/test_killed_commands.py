@@ -19,7 +19,8 @@ from support.tiny_seq2seq import saved
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.needs("tasks/seq2seq", "tools/mixtures", "tools/onnx_export"),
-, pytest.mark.system("fork")]
+    pytest.mark.system("fork"),
+]
 
 COMMANDS = {  # those of which the suite tries three moments, and more in the soak
     "export --hf": "export -m {lstm} --hf out",
