@@ -136,3 +136,22 @@ def test_each_work_has_its_folder(text, tmp_path, monkeypatch, small):
     monkeypatch.setattr(private, "_fault", lambda folder: "")
     assert "-12345-" in private.folder_in(temp, "counts-1").name
     assert not Path(first.pop()).exists()
+
+
+ON_DISK = "from rnnlm.tools.counting import counted_data; counted_data.TIMES_ITS_SIZE = 1 << 40"
+
+
+@pytest.mark.parametrize("command", [
+    "count t.txt --order 2 -o made", "train t.txt --model ngram --order 2 -o made",
+])  # fmt: skip
+@pytest.mark.parametrize("temp", ["", " --temp tmp"], ids=["temporary", "--temp"])
+def test_work_in_little_memory_leaves_nothing(spawn, here, tmp_path, monkeypatch, command, temp):
+    """Neither while files are mapped, as Windows deletes none that is."""
+    (here / "t.txt").write_text("the cat sat on the mat\na dog sat there\n" * 40)
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(elsewhere))
+    ended = spawn(*f"{command} --memory 500M{temp}".split(), first=ON_DISK)
+    assert ended.code == 0 and "next run" not in ended.err, ended.err
+    assert [*elsewhere.glob("rnnlm-*"), *here.glob("tmp*")] == []
