@@ -218,7 +218,7 @@ class Model(ModelMethods):
             text_settings: For a language model, how to read lines. None: the defaults.
             group_by: For a language model, the column of a table that names the group of each row,
                 to evaluate each group, too. None: no groups.
-            intervals: Whether to compute 95 % intervals, by the bootstrap over lines.
+            intervals: Whether to compute 95 % intervals, by leaving out each line.
             reading: Settings of reading, by name, that differ from those of the training data, as
                 tasks other than language modelling have them.
             progress: Callback for the progress of reading and scoring. None: of language

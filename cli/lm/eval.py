@@ -23,7 +23,7 @@ from ..text_options import text_options
 @section(
     "Output",
     click.option("--intervals", is_flag=True,
-                 help="Show 95 % intervals, by the bootstrap over lines."),
+                 help="Show 95 % intervals, by leaving out each line."),
     options.json_option,
 )  # fmt: skip
 def command(

@@ -129,8 +129,7 @@ class Metric:
         """
         if self.interval is None:
             return "-"
-        limits = (self.interval.low, self.interval.high)
-        return " to ".join(amount(limit, digits, self.unit) for limit in limits)
+        return self.interval.written(lambda bound: amount(bound, digits, self.unit))
 
     def to_row(self, interval: Interval | None) -> Row:
         """Return the metric as a row of a table.

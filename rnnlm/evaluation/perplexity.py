@@ -33,7 +33,7 @@ from rnnlm.evaluation.metrics import (
 )
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
-    RESAMPLES,
+    ROUNDING,
     Interval,
     PairedDifference,
     Resampling,
@@ -281,7 +281,7 @@ class PerEvent:
     Attributes:
         sums: Sums of each line.
         metric: The metric.
-        block_lines: Number of lines to draw together. None: as in the resampling.
+        block_lines: Number of lines to leave out together. None: as in the resampling.
     """
 
     sums: LineSums
@@ -303,15 +303,11 @@ class PerEvent:
         amount_S = -logprob_S[held]
         if not is_perplexity:
             amount_S = amount_S / math.log(2)
-        with np.errstate(over="ignore"):
-            interval = ratio_interval(
-                amount_S,
-                counts_S[held],
-                transform=np.exp if is_perplexity else None,
-                resamples=resampling.resamples or RESAMPLES,
-                seed=resampling.seed,
-            )
-        return interval if math.isfinite(interval.high) else None
+        interval = ratio_interval(amount_S, counts_S[held])
+        if is_perplexity:
+            with np.errstate(over="ignore"):
+                interval = interval.map(np.exp)
+        return interval if interval.high is None or math.isfinite(interval.high) else None
 
     def difference(
         self, other: "PerEvent", resampling: Resampling = Resampling()
@@ -333,28 +329,23 @@ class PerEvent:
         # Both models have read the same lines, so their counts are the same.
         lines = self.block_lines or lines_per_block(len(first), resampling.block_lines)
         bits_N = by_block((first - second) / math.log(2), lines)
-        counts_N = by_block(counts_S, lines)
-        resamples = resampling.resamples or RESAMPLES
-        bits = ratio_interval(bits_N, counts_N, resamples=resamples, seed=resampling.seed)
+        bits = ratio_interval(bits_N, by_block(counts_S, lines))
         p = permutation_p(
             bits_N, resamples=resampling.resamples or PERMUTATIONS, seed=resampling.seed
         )
-        return PairedDifference(bits, p)
+        return PairedDifference(bits, p, int(np.count_nonzero(abs(bits_N) > ROUNDING)))
 
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
-    """Return how many lines are resampled together: as many as are wanted, or as give
+    """Return how many lines are left out together: as many as are wanted, or as give
     MOST_BLOCKS blocks at most."""
     return wanted or -(-lines // MOST_BLOCKS)
 
 
 def notice_single_block(lines: int, block_lines: int) -> None:
-    """Give a notice where all lines are resampled together."""
+    """Give a notice where all lines are one block."""
     if lines <= block_lines:
-        notice(
-            "the text is a single block of lines, so nothing can be resampled: intervals have "
-            "zero width and p is 1"
-        )
+        notice("the text is a single block of lines: there are no intervals, and p is 1")
 
 
 # ---- Perplexity and the other metrics of a text.
@@ -580,7 +571,7 @@ def evaluate(
     for name, lines in lines_of.items():
         tokens, part = encoded.of_lines(np.array(lines))
         group = text_evaluation(model, logprob_N[tokens], part, context, began)
-        groups[name] = with_intervals(group, group.metrics) if len(lines) > 1 else group
+        groups[name] = with_intervals(group, group.metrics)
     return replace(evaluation, groups=groups)
 
 

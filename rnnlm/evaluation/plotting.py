@@ -256,9 +256,11 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
             legend.remove()
 
 
-def with_bars(intervals: Sequence[tuple[float, float, float]]) -> "tuple[np.ndarray, np.ndarray]":
+def with_bars(
+    intervals: Sequence[tuple[float | None, float | None, float | None]],
+) -> "tuple[np.ndarray, np.ndarray]":
     """Return the middles of intervals, (N,), and how far each reaches below and above, (2, N).
-    intervals: the middle, the low and the high end of each."""
+    intervals: the middle, the low and the high end of each; None where there is none."""
     middle_N, low_N, high_N = np.array(intervals, dtype=np.float64).reshape(-1, 3).T
     # Rounding may put an end on the other side.
     return middle_N, np.maximum([middle_N - low_N, high_N - middle_N], 0)

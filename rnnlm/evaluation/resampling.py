@@ -1,9 +1,10 @@
-"""Resample the contributions of lines to a metric: confidence intervals, and tests of whether two
-systems differ."""
+"""Confidence intervals of metrics from the contributions of lines, each left out once, and tests of
+whether two systems differ, by permutations."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +20,45 @@ class Interval:
 
     Attributes:
         estimate: The estimate.
-        low: Lower bound.
-        high: Upper bound.
+        low: Lower bound; None if there is no interval.
+        high: Upper bound; None if there is no interval.
         level: Confidence level, 0 to 1.
+        why: Reason why there is no interval; "" if there is one.
     """
 
     estimate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     level: float = LEVEL
+    why: str = ""
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval, and zero is outside of it."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    def written(self, write: Callable[[float], str]) -> str:
+        """Return the bounds for people, or the reason why there are none.
+
+        Args:
+            write: Function that writes a bound.
+        """
+        if self.low is None or self.high is None:
+            return f"none: {self.why}" if self.why else "-"
+        return f"{write(self.low)} to {write(self.high)}"
+
+    def map(self, transform: Callable[[Any], Any]) -> "Interval":
+        """Return the interval of a monotone function of the estimate; a falling one swaps the
+        bounds.
+
+        Args:
+            transform: The function, such as np.exp for a perplexity.
+        """
+        estimate = float(transform(np.float64(self.estimate)))
+        if self.low is None or self.high is None:
+            return replace(self, estimate=estimate)
+        low, high = sorted(float(transform(np.float64(end))) for end in (self.low, self.high))
+        return replace(self, estimate=estimate, low=low, high=high)
 
 
 # ---- Counts for each sentence, and the metrics that are computed from their sums.
@@ -105,6 +136,20 @@ class SentenceCounts:
             weights_RN = np.ones((1, self.sentences))
         return np.stack([np.asarray(weights_RN @ table) for table in self.by_kind])
 
+    def rows(self) -> Iterator[np.ndarray]:
+        """Yield the counts of each sentence, (K, R, C) for R sentences at a time."""
+        size = max(1, BATCH_UNITS // max(1, len(self.classes) * len(self.by_kind)))
+        for start in range(0, self.sentences, size):
+            yield np.stack([table[start : start + size].toarray() for table in self.by_kind])
+
+    def holding(self) -> np.ndarray:
+        """Return the numbers of the sentences of which something was counted."""
+        return np.flatnonzero(sum(abs(table).sum(axis=1) for table in self.by_kind))
+
+    def of_sentences(self, chosen: np.ndarray) -> "SentenceCounts":
+        """Return the counts of some of the sentences."""
+        return SentenceCounts(self.classes, tuple(table[chosen] for table in self.by_kind))
+
     def with_classes(self, classes: Sequence[str]) -> "SentenceCounts":
         """Return the same counts with columns for `classes`, which must include the present
         ones."""
@@ -122,9 +167,9 @@ class SentenceCounts:
 
 @dataclass(frozen=True)
 class Resampling:
-    """Settings for resampling. resamples: of the bootstrap and of permutations; None: RESAMPLES and
-    PERMUTATIONS. block_lines: how many lines of a text are drawn together; None: as many as keep
-    the work small."""
+    """Settings for intervals and p-values. resamples: number of permutations; None: PERMUTATIONS.
+    block_lines: how many lines of a text are left out together; None: as many as keep the work
+    small."""
 
     resamples: int | None = None
     seed: int = 1
@@ -138,7 +183,7 @@ class Resamplable(Protocol):
         """Return the 95 % interval of the metric; None if there is none.
 
         Args:
-            resampling: Number of resamples, blocks and seed.
+            resampling: Number of permutations, blocks and seed.
         """
 
     def difference(self, other: Any, resampling: Resampling = ...) -> "PairedDifference | None":
@@ -146,7 +191,7 @@ class Resamplable(Protocol):
 
         Args:
             other: Contributions of the same lines for the second model.
-            resampling: Number of resamples, blocks and seed.
+            resampling: Number of permutations, blocks and seed.
         """
 
 
@@ -156,11 +201,13 @@ class CountedMetric:
 
     Attributes:
         counts: Counts of S sentences.
-        statistic: Function from the sums of the counts to the value.
+        statistic: Function from the sums of the counts to the value, which is 0 or more.
+        most: The largest value of the metric.
     """
 
     counts: SentenceCounts
     statistic: Statistic
+    most: float = 1.0
 
     @property
     def value(self) -> float | None:
@@ -172,11 +219,26 @@ class CountedMetric:
         """Return the 95 % interval of the metric; None if it has no value.
 
         Args:
-            resampling: Number of resamples, blocks and seed.
+            resampling: Not used: each sentence is left out once.
         """
-        return bootstrap_interval(
-            self, resamples=resampling.resamples or RESAMPLES, seed=resampling.seed
-        )
+        estimate = self.value
+        if estimate is None or not self.counts.sentences:
+            return None
+        counted = self.counts.of_sentences(self.counts.holding())
+        alone = [self.statistic(rows_KRC) for rows_KRC in counted.rows()]
+        alone_N = np.concatenate([np.zeros(0), *alone])
+        left_N = self.without_each(counted)
+        return jackknife_interval(estimate, left_N, alone_N, least=0.0, most=self.most)
+
+    def without_each(self, counts: SentenceCounts) -> np.ndarray:
+        """Return the metric of the other sentences for each sentence of `counts`.
+
+        Args:
+            counts: Counts of sentences.
+        """
+        total_K1C = counts.sums()
+        left = [self.statistic(total_K1C - rows_KRC) for rows_KRC in counts.rows()]
+        return np.concatenate([np.zeros(0), *left])
 
     def difference(
         self, other: "CountedMetric", resampling: Resampling = Resampling()
@@ -185,15 +247,10 @@ class CountedMetric:
 
         Args:
             other: Counts of the same sentences for the second model.
-            resampling: Number of resamples, blocks and seed.
+            resampling: Number of permutations, blocks and seed.
         """
-        return paired_difference(
-            self,
-            other,
-            resamples=resampling.resamples or RESAMPLES,
-            permutations=resampling.resamples or PERMUTATIONS,
-            seed=resampling.seed,
-        )
+        permutations = resampling.resamples or PERMUTATIONS
+        return paired_difference(self, other, permutations=permutations, seed=resampling.seed)
 
 
 def ratio(sums_KRC: np.ndarray) -> np.ndarray:
@@ -207,29 +264,31 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
 
 
-# ---- Confidence intervals and p-values by resampling the units of a text: lines, blocks of lines,
+# ---- Confidence intervals and p-values from the units of a text: lines, blocks of lines,
 # utterances, pairs.
 #
 # Each of these metrics is a ratio of two sums over units: errors over words, points over pairs,
 # nats over tokens, and differences of these between two systems over the same units.
-# Bootstrap: Efron & Tibshirani (1993), chapters 13 and 16; for test sets of language processing,
-# Koehn (2004) and Bisani & Ney (2004). Permutation: Good (2005); the signs of paired differences.
+# Intervals: the jackknife's standard error (Tukey 1958; Efron & Tibshirani 1993, chapter 11) with
+# Student's t; shares of units by Wilson (1927). Permutation: Good (2005); the signs of paired
+# differences. docs/evaluate.md has a table of what was measured of them by simulation.
 
-RESAMPLES = 2000
 PERMUTATIONS = 9999
-BATCH_UNITS = 4_000_000  # units drawn at a time, which bounds the memory
+BATCH_UNITS = 4_000_000  # numbers in memory at a time
+FEWEST_UNITS = 5  # of an interval
+FEWEST_ERRORS = 3  # units with errors, and with hits, of the interval of a rate
+FEWEST_DIFFERING = 6  # units in which two systems differ: with five, no p is below 0.06
+ROUNDING = 1e-12  # metrics that differ by less are equal
 
 
 def ratio_interval(
     numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *,
-    transform: Callable[[Any], Any] | None = None,
-    resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
+    least: float = -math.inf, most: float = math.inf, level: float = LEVEL,
 ) -> Interval:  # fmt: skip
-    """Bootstrap sum(numerator_N) / sum(denominator_N) over N units drawn with replacement, with
-    percentile bounds.
+    """Return sum(numerator_N) / sum(denominator_N) over N units with its interval.
 
-    denominator_N: None for the mean over units. transform: applied to the ratio, as np.exp for a
-    perplexity; it must be monotone.
+    denominator_N: None for the mean over units. least, most: the range of the ratio, as in
+    :func:`jackknife_interval`.
     """
     numerator_N = np.asarray(numerator_N, dtype=np.float64)
     if denominator_N is None:
@@ -237,40 +296,74 @@ def ratio_interval(
     denominator_N = np.asarray(denominator_N, dtype=np.float64)
     _check(numerator_N, denominator_N)
 
-    # A single unit cannot vary: its interval has no width.
-    estimate = numerator_N.sum() / denominator_N.sum()
-    low = high = estimate
-    if len(numerator_N) > 1:
-        values = (numerator_N, denominator_N)
-        low, high = percentile_bounds(values, _ratio, resamples=resamples, level=level, seed=seed)
-
-    # Quantiles may be transformed instead of each resample. A falling transform swaps them.
-    if transform is not None:
-        low, estimate, high = (transform(np.float64(value)) for value in (low, estimate, high))
-    low, estimate, high = float(low), float(estimate), float(high)
-    return Interval(estimate, min(low, high), max(low, high), level)
+    # Units that hold nothing are no evidence.
+    holds = (numerator_N != 0) | (denominator_N != 0)
+    numerator_N, denominator_N = numerator_N[holds], denominator_N[holds]
+    numerator, denominator = numerator_N.sum(), denominator_N.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone_N = numerator_N / denominator_N
+        left_N = (numerator - numerator_N) / (denominator - denominator_N)
+    estimate = float(numerator / denominator)
+    return jackknife_interval(estimate, left_N, alone_N, least=least, most=most, level=level)
 
 
-def percentile_bounds(
-    values: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], *,
-    resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
-) -> tuple[float, float]:  # fmt: skip
-    """Return the bounds of the percentile bootstrap of any statistic of N units drawn with
-    replacement. values: arrays of shape (N,), which `statistic` takes with an `axis`. Resamples
-    whose statistic is not finite are left out."""
-    generator = np.random.default_rng(seed)
-    units = len(values[0])
-    batch = max(1, BATCH_UNITS // units)
-    drawn = []
-    with np.errstate(all="ignore"):
-        for start in range(0, resamples, batch):
-            places_RN = generator.integers(0, units, (min(batch, resamples - start), units))
-            drawn.append(statistic(*(each_N[places_RN] for each_N in values), axis=-1))
+def jackknife_interval(
+    estimate: float, left_N: np.ndarray, alone_N: np.ndarray | None = None, *,
+    least: float = -math.inf, most: float = math.inf, level: float = LEVEL,
+) -> Interval:  # fmt: skip
+    """Return a statistic of N units with its interval, by Student's t, or the reason why it has
+    none.
 
-    drawn_R = np.concatenate(drawn)
-    finite = drawn_R[np.isfinite(drawn_R)]
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    left_N: the statistic without each unit. alone_N: the statistic of each unit alone; at least
+    three of a rate are above its least value, and three below its largest. least, most: the range
+    of the statistic. The interval is symmetric on a scale without ends, and so stays within: log
+    odds between two ends, the logarithm above one.
+    """
+    units = len(left_N)
+    none = Interval(estimate, None, None, level)
+    if units < FEWEST_UNITS:
+        return replace(none, why=f"fewer than {FEWEST_UNITS} units")
+    if not np.isfinite(left_N).all():
+        return replace(none, why="one unit holds everything")
+    spread_N = left_N - left_N.mean()
+    error = math.sqrt((units - 1) / units * float(spread_N @ spread_N))
+    if error <= ROUNDING * abs(estimate) or not least < estimate < most:
+        return replace(none, why="all units agree")
+    if alone_N is not None:
+        away = min(np.count_nonzero(alone_N > least), np.count_nonzero(alone_N < most))
+        if away < FEWEST_ERRORS:
+            return replace(none, why=f"errors or hits in fewer than {FEWEST_ERRORS} units")
+
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(units - 1, (1 + level) / 2)) * error
+    if math.isinf(least):
+        return Interval(estimate, estimate - half, estimate + half, level)
+
+    # The slope of the scale at the estimate takes the half width there; bounds are taken back.
+    below, above = estimate - least, most - estimate
+    with np.errstate(over="ignore"):
+        factor = float(np.exp(half * (1 / below + 1 / above)))
+    if math.isinf(most):
+        return Interval(estimate, least + below / factor, least + below * factor, level)
+    low = least + (most - least) / (1 + factor * above / below)
+    high = least + (most - least) / (1 + above / below / factor)
+    return Interval(estimate, low, high, level)
+
+
+def share_interval(share: float, units: int, level: float = LEVEL) -> Interval:
+    """Return the share of units that have some property with its interval (Wilson 1927)."""
+    if units < FEWEST_UNITS:
+        return Interval(share, None, None, level, f"fewer than {FEWEST_UNITS} units")
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
+    centre = share + z * z / (2 * units)
+    half = z * math.sqrt(share * (1 - share) / units + z * z / (4 * units * units))
+    scale = 1 + z * z / units
+    return Interval(
+        share, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), level
+    )
 
 
 def permutation_p(
@@ -339,10 +432,6 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
     return np.add.reduceat(values_N, np.arange(0, len(values_N), length))
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.asarray(numerator.sum(axis=axis) / denominator.sum(axis=axis))
-
-
 def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
     if not len(numerator_N):
         raise UsageError("there is nothing to resample", "there is no line, pair or utterance")
@@ -354,17 +443,13 @@ def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
         raise UsageError("there is nothing to resample", "there are no words in it")
 
 
-# ---- Intervals of metrics of labels and of decoded text, and differences between two systems on
-# the same sentences.
+# ---- Differences in metrics of labels and of decoded text between two systems on the same
+# sentences.
 #
-# Sentences are drawn with replacement and the metric is computed from the sums of the draw: the
-# bootstrap of Efron & Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004;
-# Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is computed by approximate randomisation
-# (Noreen 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): each trial swaps the outputs of
-# the two systems for some sentences. For metrics that are means this is the permutation of signs
-# that language models are compared by.
-
-ROUNDING = 1e-12  # metrics that differ by less are equal
+# The difference is computed from the sums without each sentence, for both systems. The p-value is
+# computed by approximate randomisation (Noreen 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for
+# BLEU): each trial swaps the outputs of the two systems for some sentences. For metrics that are
+# means this is the permutation of signs that language models are compared by.
 
 
 @dataclass(frozen=True)
@@ -372,35 +457,29 @@ class PairedDifference:
     """The metric of the second system minus the metric of the first one.
 
     Attributes:
-        interval: The difference with its interval, by the paired bootstrap.
-        p: Two-sided p-value, by approximate randomisation.
-        p_bootstrap: Two-sided p-value: twice the share of resamples in which the difference is 0 or
-            has the other sign. None for sums over lines, whose signs are permuted.
+        interval: The difference with its interval.
+        p: Two-sided p-value: of permuted signs for sums over lines, otherwise by approximate
+            randomisation.
+        differing: Number of units in which the systems differ.
     """
 
     interval: Interval
     p: float
-    p_bootstrap: float | None = None
+    differing: int
 
-
-def bootstrap_interval(
-    measure: CountedMetric, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
-) -> Interval | None:
-    """Return the percentile bootstrap interval of a metric over sentences; None where it has no
-    value, or there are no sentences."""
-    estimate = measure.value
-    if estimate is None or not measure.counts.sentences:
-        return None
-    draws = _draws(measure.counts, resamples, seed)
-    drawn = [measure.statistic(measure.counts.sums(weights_RN)) for weights_RN in draws]
-    return _interval(estimate, np.concatenate(drawn), level)
+    @property
+    def is_significant(self) -> bool | None:
+        """Whether the systems differ: the interval excludes zero, and p is at most 0.05. None if
+        too few units differ for a verdict."""
+        if self.differing < FEWEST_DIFFERING:
+            return None
+        return self.interval.excludes_zero and self.p <= 1 - LEVEL
 
 
 def paired_difference(
     first: CountedMetric,
     second: CountedMetric,
     *,
-    resamples: int = RESAMPLES,
     permutations: int = PERMUTATIONS,
     level: float = LEVEL,
     seed: int = 1,
@@ -419,28 +498,17 @@ def paired_difference(
     ours = first.counts.with_classes(classes)
     theirs = second.counts.with_classes(classes)
 
-    # Both systems get the same draws, which makes the bootstrap a paired one.
-    drawn_R = np.concatenate([
-        first.statistic(theirs.sums(weights_RN)) - first.statistic(ours.sums(weights_RN))
-        for weights_RN in _draws(ours, resamples, seed)
-    ])  # fmt: skip
-
-    interval = _interval(second.value - first.value, drawn_R, level)
-    p = _randomisation_p(first, ours, theirs, permutations, seed)
-    return PairedDifference(interval, p, _bootstrap_p(drawn_R))
-
-
-def _draws(counts: SentenceCounts, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each sentence is drawn, (R, N) at a time."""
-    generator = np.random.default_rng(seed)
-    sentences = counts.sentences
-    for start, stop in _batches(counts, resamples):
-        trials = stop - start
-        drawn_RN = generator.integers(0, sentences, (trials, sentences))
-        # One bincount serves all trials: each gets a range of numbers to itself.
-        places = (drawn_RN + sentences * np.arange(trials)[:, None]).ravel()
-        times = np.bincount(places, minlength=drawn_RN.size).reshape(drawn_RN.shape)
-        yield times.astype(np.float64)
+    # Both systems lose the same sentences, which makes the interval a paired one.
+    held = np.union1d(ours.holding(), theirs.holding())
+    left_N = first.without_each(theirs.of_sentences(held))
+    left_N = left_N - first.without_each(ours.of_sentences(held))
+    estimate = second.value - first.value
+    interval = jackknife_interval(estimate, left_N, least=-first.most, most=first.most, level=level)
+    changes = [b - a for a, b in zip(ours.by_kind, theirs.by_kind, strict=True)]
+    moved = SentenceCounts(ours.classes, tuple(changes))
+    moved = moved.of_sentences(moved.holding())
+    p = _randomisation_p(first, np.stack([ours.sums(), theirs.sums()]), moved, permutations, seed)
+    return PairedDifference(interval, p, moved.sentences)
 
 
 def _batches(counts: SentenceCounts, trials: int) -> Iterator[tuple[int, int]]:
@@ -450,40 +518,18 @@ def _batches(counts: SentenceCounts, trials: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, trials)
 
 
-def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
-    """Return the estimate with the quantiles of the drawn values as bounds."""
-    finite = drawn_R[np.isfinite(drawn_R)]  # sentences drawn may hold nothing that was counted
-    low = high = estimate
-    if len(finite):
-        low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), level)
-
-
-def _bootstrap_p(drawn_R: np.ndarray) -> float:
-    """Return twice the share of resamples on the rarer side of zero."""
-    finite = drawn_R[np.isfinite(drawn_R)]
-    sides = (np.count_nonzero(finite <= ROUNDING), np.count_nonzero(finite >= -ROUNDING))
-    return float(min(1.0, 2 * (min(sides) + 1) / (len(finite) + 1)))
-
-
 def _randomisation_p(
-    measure: CountedMetric,
-    first: SentenceCounts,
-    second: SentenceCounts,
-    permutations: int,
-    seed: int,
+    measure: CountedMetric, totals: np.ndarray, moved: SentenceCounts, permutations: int, seed: int
 ) -> float:
     """Return the p-value of approximate randomisation. It is exact where all ways to swap
-    sentences can be tried; otherwise one is added to both counts, for the way that was observed."""
-    # Only sentences on which the systems differ are swapped: the others would change nothing.
-    changes = [b - a for a, b in zip(first.by_kind, second.by_kind, strict=True)]
-    differing = np.flatnonzero(sum(abs(change).sum(axis=1) for change in changes))
-    count = len(differing)
+    sentences can be tried; otherwise one is added to both counts, for the way that was observed.
+
+    totals: the sums of both systems. moved: by how much the sentences on which they differ do; the
+    others would change nothing.
+    """
+    count = moved.sentences
     if count < 2:  # swapped or not, a single one is as far from zero
         return 1.0
-
-    moved = SentenceCounts(first.classes, tuple(change[differing] for change in changes))
-    totals = np.stack([first.sums(), second.sums()])
     observed = abs(_gap(measure, totals, 0.0))[0]
 
     # Count the ways to swap sentences that give at least the observed difference.

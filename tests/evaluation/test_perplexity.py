@@ -62,7 +62,7 @@ def test_all_metrics_of_a_text_with_unknown_words(text):
     assert result.seconds > 0
 
 
-ROWS = [("A", "the cat"), ("B", "the"), ("A", "the dog\nthe the"), ("", " "), ("1.0", "cat the"),
+ROWS = [("A", "the cat"), ("B", "the"), ("A", "the dog\nthe the\ndog cat the\ncat"), ("", " "), ("1.0", "cat the"),
         ("B", "dog cat"), ("", "the")]  # fmt: skip
 
 
@@ -87,16 +87,20 @@ def test_groups_are_sums_over_their_lines(tmp_path, suffix, context, blank_lines
     for count in ("tokens", "words", "bytes", "sentences", "oov_words", "logprob_nats"):
         parts = [getattr(group, count) for group in whole.groups.values()]
         assert sum(parts) == pytest.approx(plain[count])
-    # Intervals, in a second way: of lines drawn one resample at a time.
-    nats, tokens = whole.lines.logprob_S[[0, 2, 3]], whole.lines.tokens_S[[0, 2, 3]]
-    draw = np.random.default_rng(1)
-    drawn = [draw.integers(0, len(nats), len(nats)) for _ in range(2000)]
-    values = [np.exp(-nats[lines].sum() / tokens[lines].sum()) for lines in drawn]
+    # Intervals, in a second way: each line left out by itself.
+    lines = [0, 2, 3, 4, 5]
+    nats, tokens = whole.lines.logprob_S[lines], whole.lines.tokens_S[lines]
     found = whole.groups["A"].to_dict()
-    bounds = [found["ppl_token_low"], found["ppl_token_high"]]
-    assert bounds == pytest.approx(np.quantile(values, (0.025, 0.975)))
+    left = [np.delete(nats, i).sum() / np.delete(tokens, i).sum() for i in range(5)]
+    half = 2.776445 * np.sqrt(4 / 5 * ((left - np.mean(left)) ** 2).sum())
+    ratios = [
+        found["ppl_token"] / found["ppl_token_low"],
+        found["ppl_token_high"] / found["ppl_token"],
+    ]
+    assert ratios == pytest.approx([np.exp(half)] * 2)
     assert found["ppl_token"] == pytest.approx(np.exp(-nats.sum() / tokens.sum()))
-    assert "ppl_token_low" not in whole.groups["1.0"].to_dict() and " - " in str(whole)
+    assert whole.groups["1.0"].to_dict()["ppl_token_low"] is None
+    assert "none: fewer than 5 units" in str(whole)
 
 
 def test_groups_need_the_rows_of_a_table(text):

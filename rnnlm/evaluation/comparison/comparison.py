@@ -41,7 +41,6 @@ from rnnlm.evaluation.perplexity import (
     text_evaluation,
     text_metrics,
 )
-from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.text.corpus import Text, TextInMemory
@@ -240,11 +239,10 @@ def _verdict(difference: Difference) -> str | None:
     """Say which model is better; None where a token has probability zero."""
     if difference.difference is None or difference.p is None:
         return None
-    if difference.p > 1 - LEVEL:
+    better = difference.better
+    if better is None:
         return "neither model is significantly better"
-    better, worse = difference.first, difference.second
-    if difference.difference < 0:
-        better, worse = worse, better
+    worse = difference.first if better == difference.second else difference.second
     return f"{better} is better than {worse}"
 
 

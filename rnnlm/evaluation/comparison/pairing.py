@@ -1,10 +1,9 @@
 """Compare models of any task on the same data: evaluate each, pair their metrics by column and
 name, and resample the contributions of lines to them.
 
-Intervals and p-values are over lines, sentences or sources that both models of a pair have read:
-Koehn (2004) for the paired bootstrap, Good (2005) for the permutation of signs; see
-:mod:`rnnlm.evaluation.resampling`. A p-value concerns its pair alone, however many models are
-compared.
+Intervals and p-values are over lines, sentences or sources that both models of a pair have read, by
+leaving each out, and by permuting signs (Good 2005); see :mod:`rnnlm.evaluation.resampling`. A
+p-value concerns its pair alone, however many models are compared.
 """
 
 import itertools
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
+
+import numpy as np
 
 from rnnlm.amounts import amount, bounds
 from rnnlm.errors import ComparisonError, UsageError, nearest
@@ -146,8 +147,11 @@ class Difference:
         difference: The difference.
         low: Lower bound of its 95 % interval.
         high: Upper bound of its 95 % interval.
+        why: Reason why there is no interval; "" if there is one.
         p: p-value: for perplexities by a permutation test, otherwise by approximate randomisation.
-        p_bootstrap: p-value by the bootstrap, unless metrics are sums over lines.
+        units_differing: Number of lines (or blocks, sentences, sources) in which the models differ.
+        better: Name of the better model; None if neither is significantly better, or fewer than six
+            units differ.
         ppl_ratio: The second perplexity over the first; None if a float cannot hold it.
         ppl_ratio_low: Lower bound of its 95 % interval.
         ppl_ratio_high: Upper bound of its 95 % interval.
@@ -161,8 +165,10 @@ class Difference:
     difference: float | None
     low: float | None = None
     high: float | None = None
+    why: str = ""
     p: float | None = None
-    p_bootstrap: float | None = None
+    units_differing: int | None = None
+    better: str | None = None
     ppl_ratio: float | None = None
     ppl_ratio_low: float | None = None
     ppl_ratio_high: float | None = None
@@ -177,34 +183,37 @@ class Difference:
         if paired is None:
             return difference
         interval = paired.interval
+        better = None
+        if paired.is_significant:
+            is_second_better = (interval.estimate > 0) == definition.higher_is_better
+            better = names[1] if is_second_better else names[0]
         difference = replace(
             difference,
             difference=interval.estimate,
             low=interval.low,
             high=interval.high,
+            why=interval.why,
             p=paired.p,
-            p_bootstrap=paired.p_bootstrap,
+            units_differing=paired.differing,
+            better=better,
         )
 
         # For perplexities, the ratio, where a float can hold it.
-        if (
-            not definition.is_perplexity
-            or max(abs(interval.low), abs(interval.high)) >= LARGEST_BITS
-        ):
+        values = (interval.low, interval.estimate, interval.high)
+        is_held = all(value is None or abs(value) < LARGEST_BITS for value in values)
+        if not definition.is_perplexity or not is_held:
             return difference
+        ratio = interval.map(np.exp2)
         return replace(
-            difference,
-            ppl_ratio=2**interval.estimate,
-            ppl_ratio_low=2**interval.low,
-            ppl_ratio_high=2**interval.high,
+            difference, ppl_ratio=ratio.estimate, ppl_ratio_low=ratio.low, ppl_ratio_high=ratio.high
         )
 
     @property
     def interval(self) -> Interval | None:
-        """The difference with its interval; None where it has none."""
-        if self.difference is None or self.low is None or self.high is None:
+        """The difference with its interval; None if there is no difference."""
+        if self.difference is None:
             return None
-        return Interval(self.difference, self.low, self.high)
+        return Interval(self.difference, self.low, self.high, why=self.why)
 
     def contrast(self, higher_is_better: bool) -> Contrast:
         """Return the difference for a sentence or a picture: shares in points."""
@@ -214,10 +223,10 @@ class Difference:
         elif self.unit == "share":
             unit = f"points of {self.metric}"
             if interval is not None:
-                interval = Interval(
-                    100 * interval.estimate, 100 * interval.low, 100 * interval.high
-                )
-        return Contrast(self.first, self.second, unit, interval, higher_is_better)
+                interval = interval.map(lambda value: 100 * value)
+        names = (self.first, self.second)
+        differing = self.units_differing or 0
+        return Contrast(*names, unit, interval, higher_is_better, self.better, differing)
 
     def cells(self, with_column: bool) -> list[str]:
         """Return the difference as cells of a table: the models, the metric (bits instead of a
@@ -228,7 +237,10 @@ class Difference:
         if self.unit.startswith("bits"):
             without = ", no unknown tokens" if self.metric.endswith(NO_OOV) else ""
             form, label = "+.4f", self.unit + without
-        by = _bounded((self.difference, self.low, self.high), form, scale)
+        by = "-"
+        if self.p is not None:  # it is no stored difference
+            by = _bounded((self.difference, self.low, self.high), form, scale)
+            by += f" ({self.why})" if self.why else ""
         ratios = (self.ppl_ratio, self.ppl_ratio_low, self.ppl_ratio_high)
         ratio = _bounded(ratios, "+.1%", shift=1)
         return [f"{self.second} - {self.first}", label, by, ratio, amount(self.p, 4)]
@@ -240,9 +252,10 @@ def _bounded(
     """Write a difference with the bounds of its interval; a dash where there is none. shift:
     subtracted first; scale: 100 for points."""
     estimate, low, high = (None if value is None else scale * (value - shift) for value in values)
-    if estimate is None or low is None:
+    if estimate is None:
         return "-"
-    return f"{amount(estimate, form)} {bounds(low, high, form)}"
+    between = "" if low is None else f" {bounds(low, high, form)}"
+    return amount(estimate, form) + between
 
 
 TABLES = ("differences", "metrics")

@@ -19,12 +19,11 @@ class ComparisonSettings(ValidatedSettings):
         about("read all lines as one stream (carry), or each line alone (reset)"),
     ] = "carry"
     block_lines: Annotated[
-        Count | None,
-        about("number of lines resampled together; none: 1, more from 10,000 lines on"),
+        Count | None, about("number of lines left out together; none: 1, more from 10,000 lines on")
     ] = None
     resamples: Annotated[
         Annotated[int, Meta(ge=1, le=10_000_000)] | None,
-        about("number of resamples; none: bootstrap 2000, permutation test 9999"),
+        about("number of permutations; none: 9999"),
     ] = None
-    seed: Annotated[Natural, about("random seed of the resampling")] = 1
+    seed: Annotated[Natural, about("random seed of the permutations")] = 1
     top: Annotated[Natural, about("number of lines and words to list for each model")] = TOP

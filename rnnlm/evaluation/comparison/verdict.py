@@ -1,11 +1,14 @@
 """Summarise the comparison of two models of any task: a sentence, and a plot of the differences."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rnnlm.amounts import amount, bounds
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.resampling import Interval
+from rnnlm.evaluation.resampling import FEWEST_DIFFERING, Interval
 
 INK = "#222222"  # pairs of models have no colours
 LONGEST = 28  # characters of a line beside a plot
@@ -22,6 +25,8 @@ class Contrast:
         unit: Unit of the difference, such as "bits a token".
         difference: The difference with its interval; None if a model does not have the metric.
         higher_is_better: Whether higher values of the metric are better.
+        better: Name of the model that is significantly better; None if neither is.
+        differing: Number of units in which the models differ.
     """
 
     first: str
@@ -29,6 +34,8 @@ class Contrast:
     unit: str
     difference: Interval | None
     higher_is_better: bool = False
+    better: str | None = None
+    differing: int = FEWEST_DIFFERING
 
     @property
     def verdict(self) -> str:
@@ -37,24 +44,26 @@ class Contrast:
         if difference is None:
             why = "one of them gives a token probability zero, or lacks this metric"
             return f"{self.first} and {self.second} cannot be compared by {self.unit}: {why}."
-        places = 2 if difference.high - difference.low >= NARROW else 4
+        width = math.inf
+        if difference.low is not None and difference.high is not None:
+            width = difference.high - difference.low
+        form = ".2f" if width >= NARROW else ".4f"
+        is_better = self.better is not None
 
-        # An interval that includes zero shows no difference.
-        if difference.low <= 0 <= difference.high:
-            low, high = f"{difference.low:z.{places}f}", f"{difference.high:z.{places}f}"
-            return (
-                f"no significant difference: {self.second} has {difference.estimate:+z.{places}f} "
-                f"{self.unit} relative to {self.first}, 95 % interval {low} to {high}."
-            )
-
-        # Otherwise name the better model first, and say by how much in positive numbers.
-        better, worse = self.first, self.second
-        if (difference.estimate > 0) == self.higher_is_better:
-            better, worse = worse, better
-        least, most = sorted((abs(difference.low), abs(difference.high)))
-        size = f"{abs(difference.estimate):.{places}f} {self.unit}"
-        interval = f"95 % interval {least:.{places}f} to {most:.{places}f}"
-        return f"{better} is better than {worse} by {size}, {interval}."
+        # Without a verdict, say what was measured; else name the better model first, and say by how
+        # much in positive numbers.
+        if is_better and difference.estimate < 0:
+            difference = difference.map(np.negative)
+        between = f"95 % interval {difference.written(lambda bound: format(bound, 'z' + form))}"
+        if is_better:
+            worse = self.first if self.better == self.second else self.second
+            size = f"{abs(difference.estimate):{form}} {self.unit}"
+            return f"{self.better} is better than {worse} by {size}, {between}."
+        measured = f"{self.second} has {difference.estimate:+z{form}} {self.unit} relative to"
+        what = "no significant difference"
+        if self.differing < FEWEST_DIFFERING:
+            what = f"no verdict, as fewer than {FEWEST_DIFFERING} units differ ({self.differing})"
+        return f"{what}: {measured} {self.first}, {between}."
 
 
 def figure_of(
@@ -80,10 +89,14 @@ def figure_of(
     for row, contrast in enumerate(known):
         difference = contrast.difference
         assert difference is not None
-        arms = [[difference.estimate - difference.low], [difference.high - difference.estimate]]
-        axes.errorbar(difference.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
-        form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
-        interval = bounds(difference.low, difference.high, form)
+        form, interval = "+.2f", ""
+        if difference.low is not None and difference.high is not None:
+            arms = [[difference.estimate - difference.low], [difference.high - difference.estimate]]
+            axes.errorbar(difference.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
+            form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
+            interval = bounds(difference.low, difference.high, form)
+        else:
+            axes.plot(difference.estimate, row, "o", color=INK)
         numbers = plotting.with_minus(f"{amount(difference.estimate, form)} {interval}")
         between = "\n\u2212 " if is_long else " \u2212 "
         pair = between.join(

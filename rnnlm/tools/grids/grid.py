@@ -74,7 +74,7 @@ class RunResult:
         seconds: Time of training and its validations, in seconds.
         tokens_per_second: Speed of training.
         valid_ppl: For language models, the exact perplexity per token of the validation text.
-        valid_ppl_low: Lower bound of its 95 % interval (bootstrap over lines).
+        valid_ppl_low: Lower bound of its 95 % interval (each line left out).
         valid_ppl_high: Upper bound of its 95 % interval.
         valid_ppl_no_oov: The same perplexity without unknown tokens.
         test_ppl: For language models, the exact perplexity per token of the test text.
@@ -192,7 +192,7 @@ def _metrics(text: str, evaluation: Evaluation) -> dict[str, float]:
             if metric.value is not None:
                 metrics[f"{text}_{_name(evaluation, metric)}"] = metric.value
         main = evaluation.main_of(column)
-        if main.interval is not None:
+        if main.interval is not None and main.interval.low is not None:
             for bound in BOUNDS:
                 metrics[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
     return metrics

@@ -164,7 +164,7 @@ class Remembered:
         affected: Number of positions with more tokens before them; at the others it makes no
             difference.
         perplexity: Perplexity per token.
-        low: Lower bound of its 95 % interval (bootstrap over positions).
+        low: Lower bound of its 95 % interval (by leaving out each position).
         high: Upper bound of its 95 % interval.
         increase: Relative increase over the perplexity with all tokens, on the same positions (0.1:
             10 %).
@@ -389,11 +389,12 @@ def _fewer(model: ModelMemory) -> str:
 def _compared(row: Remembered, full: Remembered) -> str:
     """Say by how much the perplexity of a row differs from the one with all, with the interval."""
     rise, low, high = row.increase, row.increase_low, row.increase_high
-    assert rise is not None and low is not None and high is not None
-    return (
-        f"{abs(rise):.1%} {'below' if rise < 0 else 'above'} the {full.perplexity:.1f} with all "
-        f"(95 % interval {low:+z.1%} to {high:+z.1%})"
-    )
+    assert rise is not None
+    bounds = "no 95 % interval"
+    if low is not None and high is not None:
+        bounds = f"95 % interval {low:+z.1%} to {high:+z.1%}"
+    side = "below" if rise < 0 else "above"
+    return f"{abs(rise):.1%} {side} the {full.perplexity:.1f} with all ({bounds})"
 
 
 def _order(model: ModelMemory) -> str:
@@ -456,7 +457,7 @@ def inspect_memory(
     # Refuse settings that cannot be measured with, before anything is read.
     check_context(context)
     if positions < 2:
-        raise UsageError(f"{positions} positions are not enough", hint="intervals need 2 or more")
+        raise UsageError(f"{positions} positions are not enough", hint="2 or more")
     if window <= LENGTHS[-1]:
         raise UsageError(
             f"a window of {window} tokens is too short",
@@ -553,5 +554,5 @@ def _interval(
     """Transform the mean over positions, and its bounds; None where the mean is not finite."""
     if not np.isfinite(nats_P).all():
         return None, None, None
-    interval = ratio_interval(nats_P, transform=transform)
+    interval = ratio_interval(nats_P).map(transform)
     return interval.estimate, interval.low, interval.high

@@ -321,7 +321,7 @@ class LayerProbe:
 @dataclass(frozen=True, repr=False)
 class ProbeInspection(Inspection):
     """The result of probing a model's layers for a label. Accuracies are shares, 0 to 1; intervals
-    are 95 % intervals, by resampling test sentences.
+    are 95 % intervals, by leaving out each test sentence.
 
     The best layer is chosen on the same test items, which favours it a little.
 
@@ -385,11 +385,11 @@ class ProbeInspection(Inspection):
     def _of_control(self, selectivity: Interval) -> str:
         """Say whether the selectivity of the best layer supports its knowledge."""
         points = f"the selectivity, {100 * selectivity.estimate:.1f} points,"
-        if selectivity.low <= 0:
+        if not (selectivity.excludes_zero and selectivity.estimate > 0):
             return (
-                f"{points} is not clearly above zero ({100 * selectivity.low:+z.1f} to "
-                f"{100 * selectivity.high:+z.1f}): labels drawn at random for each word are "
-                "learned just as well, so the probe itself may have memorised them."
+                f"{points} is not clearly above zero ({_bounds(selectivity)}): labels drawn at "
+                "random for each word are learned just as well, so the probe itself may have "
+                "memorised them."
             )
 
         embeddings = next(
@@ -446,9 +446,7 @@ class ProbeInspection(Inspection):
 
             # The accuracies, with their intervals.
             accuracies = [probe.accuracy for probe in network_probes]
-            bars = plotting.with_bars(
-                [(100 * found.estimate, 100 * found.low, 100 * found.high) for found in accuracies]
-            )
+            bars = plotting.with_bars(list(map(_percent, accuracies)))
             line = axes.errorbar(places, *bars, marker=marker, capsize=3, label=network)
 
             # The control, in the same colour.
@@ -471,17 +469,22 @@ def _called(layer: str) -> str:
 
 
 def _points(difference: Interval) -> str:
-    bounds = f"{100 * difference.low:+z.1f} to {100 * difference.high:+z.1f}"
+    bounds = _bounds(difference)
     more = "more" if difference.estimate >= 0 else "less"
-    if difference.low <= 0 <= difference.high:
+    if not difference.excludes_zero:
         return f"not clearly {more} ({bounds} points)"
     return f"{abs(100 * difference.estimate):.1f} points {more} ({bounds})"
 
 
-def _percent(interval: Interval | None) -> tuple[float | None, ...]:
+def _bounds(interval: Interval) -> str:
+    return interval.written(lambda bound: f"{100 * bound:+z.1f}")
+
+
+def _percent(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
     if interval is None:
         return None, None, None
-    return tuple(100 * bound for bound in (interval.estimate, interval.low, interval.high))
+    in_percent = interval.map(lambda bound: 100 * bound)
+    return in_percent.estimate, in_percent.low, in_percent.high
 
 
 # ---- Linear probes (Alain & Bengio 2016) of each layer, and the baselines to compare them with:
@@ -643,8 +646,8 @@ def _inspection(
     sentences_N = data.test.sentences_N
     items_S = np.bincount(sentences_N)
 
-    def interval(values_N: np.ndarray) -> Interval:
-        return ratio_interval(np.bincount(sentences_N, values_N), items_S, seed=seed)
+    def interval(values_N: np.ndarray, least: float = -1.0) -> Interval:
+        return ratio_interval(np.bincount(sentences_N, values_N), items_S, least=least, most=1.0)
 
     probes = []
     for answer in answers:
@@ -652,7 +655,7 @@ def _inspection(
         if answer.control_N is not None:
             control = float(answer.control_N.mean())
             selectivity = interval(answer.right_N.astype(float) - answer.control_N)
-        accuracy = interval(answer.right_N)
+        accuracy = interval(answer.right_N, least=0.0)
         probed = (*answer.probe_layer, answer.width, answer.l2)
         probes.append(LayerProbe(*probed, accuracy, control, selectivity))
 

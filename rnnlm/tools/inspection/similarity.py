@@ -17,7 +17,7 @@ from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.resampling import percentile_bounds
+from rnnlm.evaluation.resampling import Interval, jackknife_interval
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.storage.files import tables
 from rnnlm.tabular import Table
@@ -573,23 +573,29 @@ def _correlation(
     pairs: Sequence[ComparedPair], source: str
 ) -> tuple[float, float | None, float | None]:
     """Return Spearman's correlation of ratings and cosines, ties at their mean rank, and the bounds
-    of its interval (percentile bootstrap over pairs)."""
-    from scipy.stats import rankdata
-
+    of its interval (each pair left out)."""
     rated_N2 = rated(pairs)
     if len(rated_N2) < 3 or (np.ptp(rated_N2, axis=0) == 0).any():
         why = f"{len(rated_N2)} of {plural(len(pairs), 'pair')} have vectors for both words"
         raise TextError(f"{source}: too few different pairs to rank", why)
 
-    # Pearson's correlation of the ranks.
-    def correlation(ratings: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
-        ranks = [rankdata(values, axis=axis) for values in (ratings, cosines)]
-        x, y = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
-        squares = (x * x).sum(axis=axis) * (y * y).sum(axis=axis)
-        return np.asarray((x * y).sum(axis=axis) / np.sqrt(squares))
-
-    ratings_N, cosines_N = rated_N2.T
-    estimate = float(correlation(ratings_N, cosines_N))
+    interval = rank_correlation(rated_N2)
     if len(rated_N2) < FEWEST_RATED:
-        return estimate, None, None
-    return estimate, *percentile_bounds((ratings_N, cosines_N), correlation)
+        return interval.estimate, None, None
+    return interval.estimate, interval.low, interval.high
+
+
+def rank_correlation(values_N2: np.ndarray) -> Interval:
+    """Return Spearman's correlation of two columns with its 95 % interval: each row is left out."""
+    from scipy.stats import rankdata
+
+    # Pearson's correlation of the ranks; without a row, those above it are one lower, and equal
+    # ones half.
+    rank_2N = rankdata(values_N2, axis=0).T
+    left = []
+    for row in range(len(values_N2)):
+        rank_21 = rank_2N[:, [row]]
+        lower_2N = (rank_2N > rank_21) + 0.5 * (rank_2N == rank_21)
+        left.append(np.corrcoef(np.delete(rank_2N - lower_2N, row, axis=1))[0, 1])
+    estimate = float(np.corrcoef(rank_2N)[0, 1])
+    return jackknife_interval(estimate, np.array(left), least=-1.0, most=1.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, visible
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.resampling import Interval, percentile_bounds
+from rnnlm.evaluation.resampling import Interval, jackknife_interval
 from rnnlm.interface import BOUNDARY, Device
 from rnnlm.lm.neural.activations import Activation
 from rnnlm.tabular import Table, to_builtins
@@ -151,30 +151,22 @@ def correlations(values_TU: np.ndarray, features_TF: np.ndarray) -> np.ndarray:
 
 
 def correlation_interval(x_T: np.ndarray, y_T: np.ndarray, starts: Sequence[int]) -> Interval:
-    """Return a correlation with its 95 % interval: lines are drawn with replacement, as tokens of
-    one line depend on each other."""
+    """Return a correlation with its 95 % interval: lines are left out, as tokens of one line depend
+    on each other."""
     x_T, y_T = x_T - x_T.mean(), y_T - y_T.mean()
     products = (np.ones_like(x_T), x_T, y_T, x_T * x_T, y_T * y_T, x_T * y_T)
-    sums = tuple(np.add.reduceat(product_T, starts) for product_T in products)
-    estimate = float(_correlation(*sums))
-    if len(starts) == 1:
-        return Interval(estimate, estimate, estimate)
-    return Interval(estimate, *percentile_bounds(sums, _correlation))
+    sums_L6 = np.stack([np.add.reduceat(product_T, starts) for product_T in products], axis=1)
+    total_6 = sums_L6.sum(axis=0)
+    left_L = _correlation(total_6 - sums_L6)
+    return jackknife_interval(float(_correlation(total_6)), left_L, least=-1.0, most=1.0)
 
 
-def _correlation(
-    n: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    xx: np.ndarray,
-    yy: np.ndarray,
-    xy: np.ndarray,
-    *,
-    axis: int = -1,
-) -> np.ndarray:
-    """Return the correlation that follows from sums over lines."""
-    n, x, y, xx, yy, xy = (part.sum(axis=axis) for part in (n, x, y, xx, yy, xy))
-    return np.asarray((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
+def _correlation(sums: np.ndarray) -> np.ndarray:
+    """Return the correlation that follows from the sums of 1, x, y, xx, yy and xy on the last
+    axis; NaN where x or y never changes."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
 
 
 # ---- `rnnlm inspect units`.
@@ -244,7 +236,7 @@ class UnitsInspection(Inspection):
         return (
             f"{self.model}: {name} follows {name_of_feature} ({meaning}): "
             f"r = {interval.estimate:z.2f}, "
-            f"95 % interval {interval.low:z.2f} to {interval.high:z.2f}."
+            f"95 % interval {interval.written(lambda bound: f'{bound:z.2f}')}."
         )
 
     def tables(self) -> Sequence[Table]:
@@ -380,7 +372,7 @@ def inspect_units(
 
     A unit is a number of a layer's state: of its cell, or of its hidden state where it has no cell.
     Each line is read from the initial state, at most 20,000 tokens in all. Correlations are
-    Pearson's, with intervals from lines drawn with replacement.
+    Pearson's, with intervals from leaving out each line.
 
     text: one or several, or the name of a bundled corpus; None: the test part of the bundled
     English. unit: a number from 0 on, of `layer` (from 1), which the picture shows; None: the unit

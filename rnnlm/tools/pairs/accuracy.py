@@ -12,7 +12,7 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import Signature, signature_of
-from rnnlm.evaluation.resampling import permutation_p, ratio_interval
+from rnnlm.evaluation.resampling import permutation_p, ratio_interval, share_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import reads_conditions
@@ -22,7 +22,7 @@ from rnnlm.tools.pairs.pair import WORD, TestSet
 from rnnlm.tools.pairs.scoring import PairScore, TextScore, score_pairs
 
 ALL, KIND = "all", "kind"
-FEW_PAIRS = 5  # fewer say nothing about others: they have no interval and no p-value
+FEW_PAIRS = 5  # fewer say nothing about others: they have no p-value
 COUNTED = ("distance", "attractors")  # groups that are numbers
 GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 
@@ -37,7 +37,7 @@ class PairAccuracy:
         group: Name of the group.
         pairs: Number of scored pairs.
         accuracy: Share of correct pairs, 0 to 1, in which ties count half.
-        low: Lower bound of its 95 % interval (bootstrap over pairs).
+        low: Lower bound of its 95 % interval (Wilson 1927); None with fewer than five pairs.
         high: Upper bound of its 95 % interval.
         ties: Number of pairs whose sentences have the same score.
         identical: Number of ties whose sentences are identical.
@@ -73,7 +73,8 @@ class AccuracyDifference:
         group: Name of the group.
         pairs: Number of pairs that both models have scored.
         difference: The difference, -1 to 1.
-        low: Lower bound of its 95 % interval (paired bootstrap over pairs).
+        low: Lower bound of its 95 % interval, by leaving out each pair; None with fewer than five
+            pairs, or if all of them agree.
         high: Upper bound of its 95 % interval.
         p: Two-sided p-value (permutation of signs: without ties, this is McNemar's exact test).
     """
@@ -151,13 +152,10 @@ def _difference(
         )
     # Paired: both models are judged on the same pairs.
     first_N, second_N = np.array(points, dtype=np.float64).T
-    interval = ratio_interval(second_N - first_N)
-    low = high = p = None
-    if len(points) >= FEW_PAIRS:
-        low, high, p = interval.low, interval.high, permutation_p(second_N - first_N)
-    return AccuracyDifference(
-        by=by, group=group, pairs=len(points), difference=interval.estimate, low=low, high=high, p=p
-    )
+    interval = ratio_interval(second_N - first_N, least=-1.0, most=1.0)
+    p = permutation_p(second_N - first_N) if len(points) >= FEW_PAIRS else None
+    bounds = (interval.estimate, interval.low, interval.high)
+    return AccuracyDifference(by, group, len(points), *bounds, p)
 
 
 def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAccuracy:
@@ -168,10 +166,8 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
     known = points[~has_oov]
     accuracy = low = high = known_accuracy = None
     if len(points):
-        interval = ratio_interval(points)
-        accuracy = interval.estimate
-        if len(points) >= FEW_PAIRS:
-            low, high = interval.low, interval.high
+        interval = share_interval(points.mean(), len(points))
+        accuracy, low, high = interval.estimate, interval.low, interval.high
     if len(known):
         known_accuracy = sum(known.tolist()) / len(known)
     margins = [score.margin_bits for score in scored if score.margin_bits is not None]

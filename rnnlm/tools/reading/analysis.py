@@ -28,6 +28,7 @@ from rnnlm.errors import (
 )
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import VERSION
+from rnnlm.evaluation.resampling import PERMUTATIONS
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import SHIPPED, ScoringModel, distinct_names, scoring_model_of
 from rnnlm.scoring.frequencies import (
@@ -310,14 +311,9 @@ def analyse(
 
     # The gains of each two models, paired by item.
     count_G = np.bincount(rows.group_N).astype(float)
+    trials = (settings.resamples or PERMUTATIONS, settings.seed)
     differences = RecordList(
-        difference_of(
-            pair,
-            (added[pair[0]].gain_G, added[pair[1]].gain_G),
-            count_G,
-            settings.resamples,
-            settings.seed,
-        )
+        difference_of(pair, (added[pair[0]].gain_G, added[pair[1]].gain_G), count_G, *trials)
         for pair in itertools.combinations(models, 2)
     )
 
@@ -686,12 +682,13 @@ def _added(
         notice(f"{model}: left out as the other predictors determine it: {', '.join(dropped)}")
 
     # The gain is over held-out items, the coefficients are of all rows.
-    chosen = {"resamples": settings.resamples, "seed": settings.seed}
     with_surprisal_G = held_out_logliks(sums, full, fold_G)
     gain_G = with_surprisal_G - held_out_logliks(sums, without, fold_G)
     count_G = np.bincount(rows.group_N).astype(float)
-    gain = gain_of(model, perplexity, gain_G, count_G, whole, without, full, **chosen)
-    intervals = coefficient_intervals(sums, full, **chosen)
+    permutations = settings.resamples or PERMUTATIONS
+    trials = {"permutations": permutations, "seed": settings.seed}
+    gain = gain_of(model, perplexity, gain_G, count_G, whole, without, full, **trials)
+    intervals = coefficient_intervals(sums, full)
     coefficients = [
         Coefficient(model, columns[place], lag_of(columns[place]), interval)
         for place, interval in zip(full, intervals, strict=True)
@@ -803,7 +800,7 @@ def _signature(
         "exclude": f"{exclude or 'none'}:{settings.min_time:g}-{settings.max_time:g}",
         "folds": f"{settings.folds} of {items_are}s by words",
         "p": "gain>0",
-        "resamples": settings.resamples,
+        "resamples": settings.resamples or PERMUTATIONS,
         "seed": settings.seed,
         **{f"model {name}": fingerprint for name, fingerprint in fingerprints.items()},
     }

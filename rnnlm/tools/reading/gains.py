@@ -2,8 +2,8 @@
 intervals and p-values over items; in-sample gains; coefficients with intervals.
 
 Items are held out in folds, the same for all models. Coefficients, the means of subjects and the
-variance come from the other folds. Gains are summed by item, and resampled as `rnnlm compare`
-resamples lines: items are drawn with replacement for intervals, their signs flipped for p-values.
+variance come from the other folds. Gains are summed by item, which are treated as `rnnlm compare`
+treats lines: each is left out for intervals, their signs are flipped for p-values.
 The p-value of a gain is one-sided: useless predictors lower the likelihood of held-out items, which
 a two-sided test would find.
 """
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError, keyword
-from rnnlm.evaluation.resampling import LEVEL, Interval, permutation_p, ratio_interval
+from rnnlm.evaluation.resampling import Interval, jackknife_interval, permutation_p, ratio_interval
 from rnnlm.tools.reading.regression import CentredSums, ItemSums
 
 EXPLAINED = 1e-9  # a sum of squares of standardised times that is nothing but rounding
-DRAWN_AT_ONCE = 4_000_000  # numbers of resamples in memory
+AT_ONCE = 4_000_000  # numbers in memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Coefficient:
         model: The model.
         predictor: Name of the column.
         lag: 0; of the word before 1, of the word before that 2.
-        coefficient: Change in the response for one unit, with its 95 % interval: items are drawn.
+        coefficient: Change in the response for one unit, with its 95 % interval over items.
     """
 
     model: str
@@ -81,7 +81,7 @@ class GainDifference:
 
 def in_words(interval: Interval) -> str:
     """Return the bounds of an interval for people."""
-    return f"{interval.low:+.4g} to {interval.high:+.4g}"
+    return interval.written(lambda bound: f"{bound:+.4g}")
 
 
 def held_out_logliks(sums: ItemSums, columns: Sequence[int], fold_G: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def gain_of(
     whole: CentredSums,
     baseline: Sequence[int],
     full: Sequence[int],
-    resamples: int,
+    permutations: int,
     seed: int,
 ) -> Gain:
     """Return the gain of a model from the gains of groups, (G,), and the sums of all rows."""
@@ -132,8 +132,8 @@ def gain_of(
     return Gain(
         model=model,
         perplexity=perplexity,
-        gain=ratio_interval(gain_G, count_G, resamples=resamples, seed=seed),
-        p=permutation_p(gain_G, seed=seed, one_sided=True),
+        gain=ratio_interval(gain_G, count_G),
+        p=permutation_p(gain_G, resamples=permutations, seed=seed, one_sided=True),
         in_sample=float(count_G.sum() / 2 * math.log(left_baseline / left_full)),
         r2_baseline=float(1 - left_baseline / total),
         r2=float(1 - left_full / total),
@@ -144,29 +144,28 @@ def difference_of(
     names: tuple[str, str],
     gains: tuple[np.ndarray, np.ndarray],
     count_G: np.ndarray,
-    resamples: int,
+    permutations: int,
     seed: int,
 ) -> GainDifference:
     """Return the second model's gain minus the first one's."""
     difference_G = gains[1] - gains[0]
-    interval = ratio_interval(difference_G, count_G, resamples=resamples, seed=seed)
-    return GainDifference(*names, interval, permutation_p(difference_G, seed=seed))
+    interval = ratio_interval(difference_G, count_G)
+    p = permutation_p(difference_G, resamples=permutations, seed=seed)
+    return GainDifference(*names, interval, p)
 
 
-def coefficient_intervals(
-    sums: ItemSums, columns: Sequence[int], resamples: int, seed: int
-) -> list[Interval]:
-    """Return the coefficients in the table's units, with percentile intervals over draws of
-    groups."""
-    generator = np.random.default_rng(seed)
+def coefficient_intervals(sums: ItemSums, columns: Sequence[int]) -> list[Interval]:
+    """Return the coefficients in the table's units, with intervals by leaving out each group."""
     groups, subjects, width = sums.sum_GSP.shape
-    batch = max(1, DRAWN_AT_ONCE // (subjects * width + groups))
-    drawn = []
-    for start in range(0, resamples, batch):
-        draws = min(batch, resamples - start)
-        weight_RG = generator.multinomial(groups, np.full(groups, 1 / groups), draws)
-        drawn.append(sums.weighted(weight_RG.astype(float)).fit(columns)[0])
+    batch = max(1, AT_ONCE // (subjects * width + groups))
+    fits = []
+    for start in range(0, groups, batch):
+        weight_RG = np.ones((min(batch, groups - start), groups))
+        weight_RG[np.arange(len(weight_RG)), np.arange(start, start + len(weight_RG))] = 0.0
+        fits.append(sums.weighted(weight_RG).fit(columns)[0])
     estimate_K = sums.in_units(sums.weighted(np.ones((1, groups))).fit(columns)[0][0], columns)
-    drawn_RK = sums.in_units(np.concatenate(drawn), columns)
-    low_K, high_K = np.quantile(drawn_RK, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return [Interval(*map(float, bounds)) for bounds in zip(estimate_K, low_K, high_K, strict=True)]
+    left_GK = sums.in_units(np.concatenate(fits), columns)
+    return [
+        jackknife_interval(float(estimate), left_G)
+        for estimate, left_G in zip(estimate_K, left_GK.T, strict=True)
+    ]

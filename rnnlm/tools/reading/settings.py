@@ -59,8 +59,8 @@ class ReadingSettings(ValidatedSettings):
     max_time: Annotated[Time, about("longest time in ms within bounds")] = 3000.0
     where: Where = ()
     folds: Annotated[Annotated[int, Meta(ge=2)], about("number of folds of whole items")] = 10
-    seed: Annotated[Natural, about("seed of folds and resampling")] = 1
-    resamples: Annotated[Count, about("resamples of items for intervals")] = 2000
+    seed: Annotated[Natural, about("seed of folds and permutations")] = 1
+    resamples: Annotated[Count | None, about("number of permutations; none: 9999")] = None
 
     word_column: Annotated[str | None, about("column of the words", title="NAME")] = None
     time_column: Annotated[str | None, about("column of the times in ms", title="NAME")] = None

@@ -367,7 +367,7 @@ def _rate(rate: "WordErrorRate") -> dict[str, Any]:
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
     interval = "-"
     if rate.interval:
-        interval = terminal.bounds(rate.interval.low, rate.interval.high, unit="share")
+        interval = rate.interval.written(lambda bound: terminal.amount(bound, unit="share"))
     gained = p_value = ""
     if gain:
         gained = terminal.amount(gain.interval.estimate if gain.interval else None, unit="share")

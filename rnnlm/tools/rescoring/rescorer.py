@@ -78,7 +78,7 @@ class WordErrorRate:
 
     Attributes:
         wer: The rate as a fraction: 0.06 for 6 %.
-        interval: Bootstrap interval over utterances; None if no reference holds a word.
+        interval: 95 % interval over utterances; None if no reference holds a word.
         substitutions: Number of substituted words.
         deletions: Number of deleted words.
         insertions: Number of inserted words.
@@ -121,7 +121,7 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
     counts_S4 = np.array(list(map(astuple, edits)), dtype=np.float64).reshape(-1, 4)
     errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
     substitutions, deletions, insertions, words = counts_S4.sum(axis=0).astype(int).tolist()
-    interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
+    interval = ratio_interval(errors_S, words_S, least=0.0) if words else None
     return WordErrorRate(
         wer=interval.estimate if interval else float(errors_S.sum()),
         interval=interval,
@@ -608,5 +608,5 @@ def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:
     pairs = zip(before, after, strict=True)
     fewer_S = np.array([a.errors - b.errors for a, b in pairs], dtype=np.float64)
     words_S = np.array([a.words for a in before], dtype=np.float64)
-    interval = ratio_interval(fewer_S, words_S, seed=seed) if words_S.sum() else None
+    interval = ratio_interval(fewer_S, words_S) if words_S.sum() else None
     return Gain(interval, permutation_p(fewer_S, seed=seed))

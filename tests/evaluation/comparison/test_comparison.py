@@ -115,7 +115,8 @@ def test_a_model_does_not_differ_from_itself(lstm, text):
     found = compare([lstm, lstm], text(*LINES), names=["x", "x"])
     (difference,) = found.differences
     assert (difference.first, difference.second, difference.p) == ("x (1)", "x (2)", 1.0)
-    assert (difference.difference, difference.low, difference.high) == (0.0, 0.0, 0.0)
+    assert (difference.difference, difference.low, difference.high) == (0.0, None, None)
+    assert difference.why and str(found).startswith("no verdict, as fewer than 6 units differ (0)")
     for apart in found.details.lines_apart + found.details.words_apart:
         assert not apart.for_first and not apart.for_second
 
@@ -205,18 +206,19 @@ def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):
 
 
 def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
-    """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
+    """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1; an a
+    more has 1 and 3."""
     first = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10})
     second = unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
-    found = compare([first, second], text(*["a a x"] * 20), names=["p", "q"])
+    found = compare([first, second], text(*["a a x", "a a a x"] * 10), names=["p", "q"])
     with_all, without = found.differences
     assert without.metric == "ppl_token_no_oov"
     labels = [row[1] for row in found.difference_table().rows]
     assert labels == ["bits per token", "bits per token, no unknown tokens"]
     assert found.notes[0] in str(found) and found.to_dict()["notes"] == list(found.notes)
-    assert with_all.difference == pytest.approx((9 - 14) / 4)
-    assert without.difference == pytest.approx((8 - 4) / 3)
-    expected = pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
+    assert with_all.difference == pytest.approx((21 - 29) / 9)
+    assert without.difference == pytest.approx((19 - 9) / 7)
+    expected = pytest.approx((2 ** (-8 / 9), 2 ** (10 / 7)))
     assert (with_all.ppl_ratio, without.ppl_ratio) == expected
     assert with_all.high < 0 < without.low
     assert max(with_all.p, without.p) < 0.001
@@ -249,7 +251,7 @@ def test_only_differences_made_by_unknown_tokens_are_reported(text):
     assert len(alike.differences) == 2 and not any("unknown" in note for note in alike.notes)
     first = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8})
     second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
-    [shown, _] = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).notes
+    [shown, _] = compare([first, second], text(*["a x", "a a x"] * 9), names=["p", "q"]).notes
     assert "q is better than p; without them, neither model is significantly better: " in shown
 
 

@@ -65,19 +65,25 @@ def test_how_lines_were_decoded_may_differ():
 
 
 NONE = "95 % interval -0.0020 to 0.0040."
+FEW = "kn5 has +0.75 bits a token relative to demo, 95 % interval"
 BY = "by 0.75 bits a token, 95 % interval 0.72 to 0.78."
 
 
-@pytest.mark.parametrize("interval, higher, sentence", [
-    (Interval(0.75, 0.72, 0.78), False, f"demo is better than kn5 {BY}"),
-    (Interval(0.75, 0.72, 0.78), True, f"kn5 is better than demo {BY}"),
-    (Interval(-0.751, -0.78, -0.72), False, f"kn5 is better than demo {BY}"),
-    (Interval(0.001, -0.002, 0.004), False,
+@pytest.mark.parametrize("interval, better, differing, sentence", [
+    (Interval(0.75, 0.72, 0.78), "demo", 6, f"demo is better than kn5 {BY}"),
+    (Interval(0.75, 0.72, 0.78), "kn5", 9, f"kn5 is better than demo {BY}"),
+    (Interval(-0.751, -0.78, -0.72), "kn5", 6, f"kn5 is better than demo {BY}"),
+    (Interval(0.001, -0.002, 0.004), None, 6,
      f"no significant difference: kn5 has +0.0010 bits a token relative to demo, {NONE}"),
+    (Interval(0.75, 0.72, 0.78), None, 5,
+     f"no verdict, as fewer than 6 units differ (5): {FEW} 0.72 to 0.78."),
+    (Interval(0.75, None, None, why="all units agree"), None, 9,
+     f"no significant difference: {FEW} none: all units agree."),
 ])  # fmt: skip
-def test_a_verdict_names_the_better_model(interval, higher, sentence):
-    contrast = Contrast("demo", "kn5", "bits a token", interval, higher)
+def test_a_verdict_names_the_better_model(interval, better, differing, sentence):
+    contrast = Contrast("demo", "kn5", "bits a token", interval, False, better, differing)
     assert contrast.verdict == sentence
+    figure_of([contrast])
 
 
 def test_without_an_interval_nothing_is_compared():
@@ -115,9 +121,9 @@ def test_what_lines_add_makes_the_evaluation(settings):
 
 
 def test_interval_with_unrepresentable_bounds_is_omitted():
-    logprob_S = np.array([-1.0, -2000.0])
-    counts = dict.fromkeys([field.name for field in fields(LineSums)], np.ones(2))
-    no_oov = {"logprob_S": logprob_S, "logprob_no_oov_S": logprob_S, "oov_S": np.zeros(2)}
+    logprob_S = np.array([-1.0] * 4 + [-2000.0])
+    counts = dict.fromkeys([field.name for field in fields(LineSums)], np.ones(5))
+    no_oov = {"logprob_S": logprob_S, "logprob_no_oov_S": logprob_S, "oov_S": np.zeros(5)}
     huge = LineSums(**counts | no_oov)
     counted = PerEvent(huge, TEXT_METRICS["ppl_token"])
     assert counted.interval(Resampling(200, block_lines=1)) is None

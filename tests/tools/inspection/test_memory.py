@@ -29,9 +29,6 @@ KINDS = {
 }  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
-
-
 def cache_model(tokens: int) -> UnigramCache:
     settings = UnigramCacheSettings(cache_tokens=tokens, cache_weight=0.4)
     return UnigramCache(fit("ngram", order=2), settings)

@@ -47,7 +47,7 @@ def test_correlations_are_those_of_numpy():
     assert interval.estimate == pytest.approx(expected[0, 0])
     assert interval.low < interval.estimate < interval.high
     alone = units.correlation_interval(values_TU[:, 0], features_TF[:, 0], [0])
-    assert alone.low == alone.estimate == alone.high
+    assert alone.low is None and alone.why == "fewer than 5 units"
 
 
 def test_units_are_cells_and_the_closest_come_first(lstm):

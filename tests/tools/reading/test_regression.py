@@ -110,8 +110,7 @@ def test_intervals_are_wide_where_items_differ():
     widths = []
     for table in (values, clustered):
         sums = ItemSums.of(table, item, subject)
-        intervals = coefficient_intervals(sums, [0, 1, 2], 500, seed=1)
-        assert intervals == coefficient_intervals(sums, [0, 1, 2], 500, seed=1)
+        intervals = coefficient_intervals(sums, [0, 1, 2])
         assert all(each.low < each.estimate < each.high for each in intervals)
         widths.append(intervals[0].high - intervals[0].low)
     assert widths[1] > 3 * widths[0]

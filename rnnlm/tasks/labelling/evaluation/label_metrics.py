@@ -2,6 +2,7 @@
 of these metrics."""
 
 import itertools
+import math
 import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -458,10 +459,12 @@ class LabelMetric(metrics.MetricDefinition):
     Attributes:
         counts: Name of its counts in the result of :func:`counts_of`.
         statistic: Function from the sums of these counts to the value.
+        most: The largest value.
     """
 
     counts: str = ""
     statistic: Statistic = ratio
+    most: float = 1.0
 
 
 # In the order in which they are printed. LabelMetrics has a field for each.
@@ -487,6 +490,7 @@ LABEL_METRICS = metrics.named(
         higher_is_better=False,
         counts="errors",
         statistic=metrics.symbol_error_rate,
+        most=math.inf,
     ),
 )
 
@@ -553,7 +557,7 @@ def measures(predictions: Predictions) -> dict[str, CountedMetric]:
     by name."""
     counts = counts_of(predictions)
     return {
-        name: CountedMetric(counts[definition.counts], definition.statistic)
+        name: CountedMetric(counts[definition.counts], definition.statistic, definition.most)
         for name, definition in LABEL_METRICS.items()
         if definition.counts in counts
     }

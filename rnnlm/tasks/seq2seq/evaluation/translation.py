@@ -2,6 +2,7 @@
 by length and with intervals."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
@@ -345,12 +346,12 @@ def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
     # The symbols of a spelled line are its words, and its one word is the line.
     if translations.settings.spelled:
         word_errors = CountedMetric(by_word, word_error_rate)
-        symbol_errors = CountedMetric(by_word, symbol_error_rate)
+        symbol_errors = CountedMetric(by_word, symbol_error_rate, math.inf)
     else:
         expected_lines = [list(map(" ".join, references)) for references in words]
         by_character = error_counts(expected_lines, list(map(" ".join, found_words)))
-        word_errors = CountedMetric(by_word, symbol_error_rate)
-        symbol_errors = CountedMetric(by_character, symbol_error_rate)
+        word_errors = CountedMetric(by_word, symbol_error_rate, math.inf)
+        symbol_errors = CountedMetric(by_character, symbol_error_rate, math.inf)
     exact = CountedMetric(SentenceCounts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
     return {
         "exact_match": exact,
@@ -419,7 +420,7 @@ def bleu_measure(translations: Translations) -> CountedMetric:
         score = metric.corpus_score([hypothesis], [[reference] for reference in references])
         length_by_order = [score.ref_len] + [0] * (BLEU_ORDER - 1)
         rows.append([score.counts, score.totals, length_by_order])
-    return CountedMetric(_by_order(rows), bleu)
+    return CountedMetric(_by_order(rows), bleu, 100.0)
 
 
 def chrf_measure(translations: Translations) -> CountedMetric:
@@ -437,7 +438,7 @@ def chrf_measure(translations: Translations) -> CountedMetric:
             counts_KRC = np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1)
             best = int(np.argmax(chrf(counts_KRC)))
         rows.append(candidates[best])
-    return CountedMetric(_by_order(rows), chrf)
+    return CountedMetric(_by_order(rows), chrf, 100.0)
 
 
 def bleu(sums_KRC: np.ndarray) -> np.ndarray:
