@@ -155,7 +155,8 @@ class RowLayout:
             carried = {name: score.columns[name][place] for name in self.carried}
             cells = cells_at.get(start, dict.fromkeys(self.own)) | {"word": word}
             why = None if start in cells_at else "the model reads it as one word with another row"
-            yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
+            if not score.kept or score.kept[place]:
+                yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
             start += len(word) + 1
 
     def _own(self, score: SentenceScore) -> Iterator[Record]:

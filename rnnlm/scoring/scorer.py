@@ -576,7 +576,13 @@ def check(
             if not nulls:
                 raise
             text = without_halves(sentence.text)
-            unread = Sentence(text, sentence.id, columns=sentence.columns, by_word=sentence.by_word)
+            unread = Sentence(
+                text,
+                sentence.id,
+                columns=sentence.columns,
+                by_word=sentence.by_word,
+                kept=sentence.kept,
+            )
             checked.append(unread)
             reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons

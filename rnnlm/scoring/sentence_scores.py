@@ -74,6 +74,7 @@ class SentenceScore:
         source: Condition of the score, as in :class:`rnnlm.Sentence`.
         by_word: Whether its table has a row for each word, so that each of its columns is a tuple
             with a value for each word.
+        kept: Of each word, whether the result has its row. Empty: all of them.
     """
 
     text: str
@@ -91,17 +92,19 @@ class SentenceScore:
     columns: Mapping[str, Any] = field(default_factory=dict)
     source: Any = None
     by_word: bool = False
+    kept: tuple[bool, ...] = ()
 
     @property
     def shared_columns(self) -> Mapping[str, Any]:
-        """The columns of its table; of a row for each word, those that are equal in all rows, the
-        others None."""
+        """The columns of its table; of a row for each word, those that are equal in all rows of the
+        result, the others None."""
         if not self.by_word:
             return self.columns
-        return {
-            name: values[0] if values.count(values[0]) == len(values) else None
-            for name, values in self.columns.items()
-        }
+        shared = {}
+        for name, values in self.columns.items():
+            kept = list(itertools.compress(values, self.kept or values))
+            shared[name] = kept[0] if kept.count(kept[0]) == len(kept) else None
+        return shared
 
     @property
     def is_read(self) -> bool:
@@ -207,6 +210,7 @@ class ReadSentences:
                 columns=sentence.columns,
                 source=sentence.source,
                 by_word=sentence.by_word,
+                kept=sentence.kept,
             )
 
     @property
@@ -343,6 +347,7 @@ class ChunkScores:
                     columns=sentence.columns,
                     source=sentence.source,
                     by_word=sentence.by_word,
+                    kept=sentence.kept,
                 )
             )
         return records

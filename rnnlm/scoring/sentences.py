@@ -149,6 +149,7 @@ class Sentence:
         columns: Other columns of its table, by name.
         by_word: Whether its table has a row for each word, so that each of its columns is a tuple
             with a value for each word.
+        kept: Of each word, whether the result has its row. Empty: all of them.
         regions: Regions that make up the text, if any.
         source: Condition of its score besides the text before it. Only models that read conditions
             understand it; language models score only the text.
@@ -162,6 +163,7 @@ class Sentence:
     regions: tuple[Region, ...] = ()
     source: Any = None
     by_word: bool = False
+    kept: tuple[bool, ...] = ()
 
 
 def read_sentences(
@@ -465,7 +467,8 @@ def _sentences_of_words(
         rows = list(map(carried.of, sentence.rows))
         columns = {name: tuple(row[name] for row in rows) for name in rows[0]}
         text = " ".join(sentence.words)
-        yield Sentence(text, given=settings.given, columns=columns, by_word=True)
+        kept = tuple(row.reason != LEFT_OUT for row in sentence.rows)
+        yield Sentence(text, given=settings.given, columns=columns, by_word=True, kept=kept)
 
 
 class Columns(NamedTuple):

@@ -74,12 +74,14 @@ def detect_format(
 @dataclass(frozen=True)
 class InputTable:
     """A table that is being read. names: of its columns; those without a header are called "1", "2"
-    and so on. sample: the first of its rows, which `rows` has, too."""
+    and so on. sample: the first of its rows, which `rows` has, too; those that are read.
+    conditions: the columns by which rows are left out."""
 
     source: str
     names: Sequence[str]
     sample: Sequence[tables.Row]
     rows: Iterator[tables.Row]
+    conditions: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -159,7 +161,7 @@ class RowFilter:
         if not self._known:
             return table
         self._to_come -= 1
-        rows = list(table.rows)
+        rows, columns = list(table.rows), []
         for condition, known in self._known.items():
             # Its column, whether the value is left out, and the value
             parts = re.fullmatch(r"\s*(.*?[^\s!])\s*(!?)=\s*(.*?)\s*", condition, re.DOTALL)
@@ -168,6 +170,7 @@ class RowFilter:
                     f"{condition!r} chooses no rows", hint="write COLUMN=VALUE or COLUMN!=VALUE"
                 )
             column = column_named(parts[1], table.names, table.where)
+            columns.append(column)
             leaves_out, value = bool(parts[2]), parts[3]
 
             # A value that no table has is a slip, which only the last one shows.
@@ -187,7 +190,8 @@ class RowFilter:
             f"{shown_name(table.source)}: {len(rows) - len(kept):,} of {len(rows):,} rows are left "
             "out, by " + keyword("where")
         )
-        return replace(table, sample=kept[: tables.SAMPLE_ROWS], rows=iter(rows))
+        sample = kept[: tables.SAMPLE_ROWS]
+        return replace(table, sample=sample, rows=iter(rows), conditions=tuple(columns))
 
 
 def cell(values: Values, column: str, where: str) -> Any:

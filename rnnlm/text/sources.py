@@ -452,18 +452,29 @@ def _texts_of(
     if isinstance(settings, GroupedSourceSettings):
         columns.append(column_named(settings.group_by, table.names, table.where))
 
+    def group_of(row: tables.Row) -> str | None:
+        group = row.values.get(columns[1])
+        return tables.cell_text(group) if tables.has_text(group) else None
+
     def in_group(text: str, row: tables.Row) -> str:
         if len(columns) == 1:
             return text
         grouped = GroupedRow(text)
-        group = row.values.get(columns[1])
-        grouped.group = tables.cell_text(group) if tables.has_text(group) else None
+        grouped.group = group_of(row)
         return grouped
 
     if settings.sentence_columns:
         for sentence in sentences_of(table, column, settings.sentence_columns):
             if not sentence.is_repeated:
                 words = " ".join(sentence.words)
+                for row in sentence.rows if len(columns) > 1 else ():
+                    if group_of(row) != group_of(sentence.rows[0]):
+                        raise TextError(
+                            f"{row.where}: column {columns[1]!r} changes within a sentence",
+                            "groups are of whole sentences",
+                            "score the words: rnnlm score --words with the same columns, and take "
+                            "means by group",
+                        )
                 yield in_group(words, sentence.rows[0]) if words else ""
         return
 

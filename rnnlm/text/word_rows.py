@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from rnnlm.errors import TextError, keyword, notice, shown
@@ -63,19 +64,32 @@ def sentences_of(
     Raises:
         TextError: A cell is empty or holds several words, or rows are out of order.
     """
-    # One of the columns may number the words; the others are equal in all rows of a sentence.
+    # One of the columns may number the words, in all rows or in those that are read; the others are
+    # equal in all rows of a sentence.
     named = [column_named(name, table.names, table.where) for name in sentence_columns]
-    numbering = [name for name in named if _share_rising(table.sample, name) > 0.5]
-    keys = [name for name in named if name not in numbering]
-    number = numbering[0] if numbering else _unnamed_number(table, keys)
+    first = list(itertools.islice(table.rows, tables.SAMPLE_ROWS))
+    table = replace(table, rows=itertools.chain(first, table.rows))
+    for sample in (first, table.sample):
+        looked_at = replace(table, sample=sample)
+        numbering = [name for name in named if _share_rising(sample, name) > 0.5]
+        keys = [name for name in named if name not in numbering]
+        number = numbering[0] if numbering else _unnamed_number(looked_at, keys)
+        if number is not None:
+            break
 
     sentences = repeated = 0
     several: list[str] = []
     gaps: list[str] = []
     spans: list[Span] = []
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
+    partly: list[str] = []  # first rows of sentences that lack some of their words
     runs = _runs(table, column, keys, number, bool(numbering))
-    for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
+    if column not in table.conditions:
+        whole = (_whole(column, number, run, partly) for run in runs)
+    else:  # who chooses words wants no others
+        whole = ([row for row in run if row.reason != LEFT_OUT] for run in runs)
+    readings = map(functools.partial(_readings, column), whole)
+    for run in itertools.chain.from_iterable(readings):
         if not run:
             yield WordRows(run, [], False)
             continue
@@ -100,6 +114,7 @@ def sentences_of(
             several += [f"{run[0].where}, {seam(parts)}"] if len(parts) > 1 else []
         yield WordRows(run, words, is_repeated)
 
+    tell_of_left_out(partly)
     tell_of_gaps([*gaps, *without_beginning(spans)], number)
     of_table = f"{shown_name(table.source)}: {sentences:,} sentences"
     if numbering:
@@ -119,7 +134,7 @@ def _runs(
     """Yield the rows of each sentence. number: the column that numbers words, if there is one;
     is_named: as one that tells sentences apart."""
     run: list[tables.Row] = []
-    before = math.nan
+    before = kept_before = math.nan
     for row in table.rows:
         is_new = bool(run) and _key(row, keys) != _key(run[0], keys)
         now, is_read = _number(row, number), row.reason != LEFT_OUT
@@ -130,7 +145,7 @@ def _runs(
             first = _number(run[0], number)
             is_first = now == first or (is_named and now in (0, 1))
             may_begin = is_named or row.values.get(column) == run[0].values.get(column)
-            falls = now < before or (now == before and may_begin)
+            falls = now < before or (is_read and now == kept_before and may_begin)
             if is_read and falls and not is_first:
                 raise TextError(
                     f"{row.where}: {number} is {now:g} after {before:g}",
@@ -141,6 +156,8 @@ def _runs(
         if is_new:
             yield run
             run = []
+            kept_before = math.nan
+        kept_before = now if is_read else kept_before
         if is_read or not run or not math.isnan(now):
             before = now
         run.append(row)
@@ -186,10 +203,46 @@ def tell_of_gaps(gaps: Sequence[str], number: str | None) -> None:
         notice(f"{gaps[0]}: words before this row are missing, by {number} ({len(gaps):,} times)")
 
 
+def tell_of_left_out(partly: Sequence[str]) -> None:
+    """Send a notice of the sentences of which some rows are left out, by their first rows, where no
+    column numbers the words."""
+    if partly:
+        notice(
+            f"{partly[0]}: "
+            + keyword("where")
+            + f" leaves out other words of this sentence ({len(partly):,} times), which are no "
+            "context of the others: no column numbers the words"
+        )
+
+
+def _whole(
+    column: str, number: str | None, run: list[tables.Row], partly: list[str]
+) -> list[tables.Row]:
+    """Return the rows of a sentence that are read, and of those that are left out the ones that are
+    its words: they have a number that no other row has. Of a sentence that is left out, there are
+    none."""
+    kept = [row for row in run if row.reason != LEFT_OUT]
+    if not kept or len(kept) == len(run):
+        return kept
+    if number is None:
+        partly.append(kept[0].where)
+        return kept
+    taken = {_number(row, number) for row in kept}
+    whole = []
+    for row in run:
+        now = _number(row, number)
+        if row.reason == LEFT_OUT:
+            word = str(row.values.get(column) or "").strip(_SPACE)
+            if math.isnan(now) or now in taken or not word or _SPACES.search(word):
+                continue
+            taken.add(now)
+        whole.append(row)
+    return whole
+
+
 def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
     """Yield the rows of each subject, where several have read a sentence one after the other and no
-    column numbers the words. Of a sentence that is left out, there are none."""
-    run = [row for row in run if row.reason != LEFT_OUT]
+    column numbers the words."""
     words = [row.values.get(column) for row in run]
     again = sum(before == after for before, after in itertools.pairwise(words))
     if len(run) >= LEAST_REPEATED and 2 * again >= len(run):
@@ -210,7 +263,8 @@ def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
 
 def _word(row: tables.Row, column: str) -> str:
     """Return the word of a row."""
-    text, reason = text_or_reason(row, column)
+    lent = row._replace(reason=None) if row.reason == LEFT_OUT else row
+    text, reason = text_or_reason(lent, column)
     word = text.strip(_SPACE)
     if not reason and _SPACES.search(word):
         reason = f"column {column!r} holds several words: {shown(word)}"
@@ -241,6 +295,8 @@ def _unnamed_number(table: InputTable, keys: Sequence[str]) -> str | None:
     same number in each, and rises by one. Of several, the one that does so in most rows."""
     pairs = itertools.pairwise(table.sample)
     begins = [_key(row, keys) != _key(after, keys) for row, after in pairs]
+    if all(begins):  # no sentence has two words that could be numbered
+        return None
     fits = {name: _share_rising(table.sample, name, begins) for name in table.names}
     best = max(fits, key=fits.__getitem__)
     return best if fits[best] > 0.5 else None

@@ -113,6 +113,9 @@ def test_groups_need_the_rows_of_a_table(text):
     words = Corpus((table,), source_settings=SourceSettings("w", ("s",)))
     groups = evaluate(model, words, group_by="who").groups
     assert [group.words for group in groups.values()] == [2, 1]
+    text("w,s,who\na,1,x\nb,1,y\na,2,y\n", "w.csv")
+    with pytest.raises(TextError, match="w.csv, line 3: column 'who' changes within a sentence"):
+        evaluate(model, words, group_by="who")
 
 
 def test_metrics_of_others_have_the_guards_of_ours(text, monkeypatch):

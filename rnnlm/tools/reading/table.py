@@ -30,7 +30,14 @@ from rnnlm.text.named_columns import (
     unclear,
 )
 from rnnlm.text.sources import expand
-from rnnlm.text.word_rows import Span, seam, split_sentences, tell_of_gaps, without_beginning
+from rnnlm.text.word_rows import (
+    Span,
+    seam,
+    split_sentences,
+    tell_of_gaps,
+    tell_of_left_out,
+    without_beginning,
+)
 from rnnlm.tools.reading.settings import ReadingSettings
 
 # Usual names of columns, without case, blanks and units; the first that is there is taken.
@@ -114,7 +121,8 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
     where = shown_name(opened.source)
     if not opened.sample:
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
-    rows = list(RowFilter(settings.where).marked(opened).rows)
+    opened = RowFilter(settings.where).marked(opened)
+    rows = list(opened.rows)
     columns = _columns(opened.names, rows, settings, where)
 
     # The words of all texts, and the times of all subjects.
@@ -125,17 +133,22 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         raise TextError(
             f"{where}: no row is left to analyse", "all are left out by " + keyword("where")
         )
+
+    # Words that are left out are context of the others, if a column numbers them.
+    words, lends = found.words, columns["word"] not in opened.conditions
     if "number" in columns:
-        tell_of_gaps(_gaps(found.words, found.first_rows), columns["number"])
+        words = found.with_left_out() if lends else words
+        tell_of_gaps(_gaps(words, found.first_rows), columns["number"])
     else:
-        _check_order(found.words.values(), where)
+        _check_order(words.values(), where)
+        tell_of_left_out(found.partly() if lends else [])
     time_R = np.array(list(found.times.values()))
     _clean_times(time_R, columns["time"], where, settings)
 
     # Sentences, and what each row is about.
     subjects = list(dict.fromkeys(subject for subject, _, _ in found.times))
     number_of = {subject: number for number, subject in enumerate(subjects)}
-    place_of, assembled = _assembled(found.words, found.every_word, columns, where)
+    place_of, assembled = _assembled(words, found.every_word, columns, where)
     read = [row.values for row in rows if row.reason != LEFT_OUT]
     return Times(
         source=where,
@@ -184,16 +197,37 @@ class _WordsAndTimes:
         word = _label(row, self.columns["word"])
         number = self._number_of(row, subject, key)
         self.every_word.setdefault(key, {}).setdefault(number, word)
+        self.first_rows.setdefault((key, number), row.where)
         if row.reason == LEFT_OUT:
             return
 
         self.words.setdefault(key, {}).setdefault(number, word)
-        self.first_rows.setdefault((key, number), row.where)
         self._check(row, subject, key, number, word)
         time = row.values.get(self.columns["time"])
         self.times[subject, key, number] = (
             _needed_number(row, self.columns["time"], MARKED) if name_in(time) else math.nan
         )
+
+    def with_left_out(self) -> dict[Key, dict[float, str]]:
+        """Return the words of texts that are read, with those that are left out, if they have a
+        number that no word has which is read, and are one word."""
+        whole = {}
+        for key, numbered in self.words.items():
+            lent = {
+                number: word
+                for number, word in self.every_word[key].items()
+                if math.isfinite(number) and len(word.split()) == 1
+            }
+            whole[key] = lent | numbered
+        return whole
+
+    def partly(self) -> list[str]:
+        """Return the first rows of texts of which a subject's rows are left out in part."""
+        return [
+            self.first_rows[key, 1]
+            for reason, subject, key in self._counts
+            if reason != LEFT_OUT and (LEFT_OUT, subject, key) in self._counts
+        ]
 
     def _key_of(self, row: tables.Row) -> tuple[str, Key]:
         """Return the subject of a row, and the text of its word."""
@@ -347,9 +381,11 @@ def _label(row: tables.Row, column: str | None) -> str:
     if column is None:
         return ""
     value = row.values.get(column)
-    if row.reason != LEFT_OUT and not tables.has_text(value):
-        raise TextError(f"{row.where}: column {column!r} is empty", "it tells rows apart")
-    return str(value).strip()
+    if tables.has_text(value):
+        return str(value).strip()
+    if row.reason == LEFT_OUT:
+        return ""
+    raise TextError(f"{row.where}: column {column!r} is empty", "it tells rows apart")
 
 
 def name_in(cell: Any) -> str:
