@@ -385,8 +385,7 @@ def permutation_p(
     # Count the sums on either side of the observed one; sums that differ by rounding are equal.
     observed, units = differing.sum(), len(differing)
     tolerance = 100 * np.finfo(np.float64).eps * abs(observed)
-    is_exact = units < 63 and 1 << units <= resamples
-    signs = _all_signs(units) if is_exact else _drawn_signs(units, resamples, seed)
+    signs, added = sign_flips(units, resamples, seed)
     above = below = trials = 0
     for signs_RN in signs:
         total_R = (signs_RN * differing).sum(axis=-1)
@@ -394,11 +393,18 @@ def permutation_p(
         below += int(np.count_nonzero(total_R <= observed + tolerance))
         trials += len(total_R)
 
-    # Where signs are drawn, the observed ones count as one more draw (Phipson & Smyth 2010).
-    added = 0 if is_exact else 1
     if one_sided:
         return (above + added) / (trials + added)
     return min(1.0, 2 * (min(above, below) + added) / (trials + added))
+
+
+def sign_flips(units: int, draws: int, seed: int) -> tuple[Iterator[np.ndarray], int]:
+    """Return signs of units, (R, N) at a time: every way to give them, if these are not more than
+    `draws`, or drawn ones. Return also how many to add to both counts of a p-value: where signs are
+    drawn, the observed ones count as one more draw (Phipson & Smyth 2010)."""
+    if units < 63 and 1 << units <= draws:
+        return _all_signs(units), 0
+    return _drawn_signs(units, draws, seed), 1
 
 
 def _all_signs(units: int) -> Iterator[np.ndarray]:

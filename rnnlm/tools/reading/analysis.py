@@ -671,7 +671,7 @@ def _added(
     surprisals = [rows.values[model, name] for name in SURPRISALS]
     values_NP = np.stack([*predictors, *surprisals, rows.values["response"]], axis=1)
     sums = ItemSums.of(values_NP, rows.group_N, rows.subject_N)
-    whole = sums.weighted(np.ones((1, len(fold_G))))
+    whole = sums.whole
 
     # Predictors that others before them determine are left out.
     columns = [*baseline, *SURPRISALS]
@@ -684,10 +684,9 @@ def _added(
     # The gain is over held-out items, the coefficients are of all rows.
     with_surprisal_G = held_out_logliks(sums, full, fold_G)
     gain_G = with_surprisal_G - held_out_logliks(sums, without, fold_G)
-    count_G = np.bincount(rows.group_N).astype(float)
     permutations = settings.resamples or PERMUTATIONS
     trials = {"permutations": permutations, "seed": settings.seed}
-    gain = gain_of(model, perplexity, gain_G, count_G, whole, without, full, **trials)
+    gain = gain_of(model, perplexity, gain_G, sums, without, full, **trials)
     intervals = coefficient_intervals(sums, full)
     coefficients = [
         Coefficient(model, columns[place], lag_of(columns[place]), interval)

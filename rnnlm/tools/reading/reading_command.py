@@ -116,6 +116,7 @@ def _show(analysis: Any) -> None:
             "gain (nats per row)": f"{gain.gain.estimate:+.5f}",
             "95 % interval": in_words(gain.gain),
             "p (gain > 0)": f"{gain.p:.2g}",
+            "p (any effect)": f"{gain.p_any:.2g}",
             "in-sample": f"{gain.in_sample:.1f}",
             "R2 without": f"{gain.r2_baseline:.4f}",
             "R2 with": f"{gain.r2:.4f}",

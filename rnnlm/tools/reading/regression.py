@@ -5,6 +5,7 @@ constant for each subject (Frisch & Waugh 1933). Shapes: N rows, G groups of row
 subjects, P columns (the predictors, then the response), R weightings of groups.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,11 @@ class ItemSums:
             centre_P=centre_P,
             scale_P=scale_P,
         )
+
+    @functools.cached_property
+    def whole(self) -> "CentredSums":
+        """The sums over all groups."""
+        return self.weighted(np.ones((1, len(self.sum_GSP))))
 
     def weighted(self, weight_RG: np.ndarray) -> "CentredSums":
         """Return the sums over groups, each taken so many times, centred by subject."""

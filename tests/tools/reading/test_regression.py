@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation.resampling import permutation_p
-from rnnlm.tools.reading.gains import coefficient_intervals, held_out_logliks
+from rnnlm.tools.reading.gains import any_effect_p, coefficient_intervals, held_out_logliks
 from rnnlm.tools.reading.regression import ItemSums, independent
 
 # statsmodels 0.15.0: ols("y ~ x + z + w + C(subject)", data).fit().params of unbalanced(0)
@@ -127,3 +127,45 @@ def test_a_permuted_predictor_gains_nothing():
         gains.append(gain.sum())
         small += permutation_p(gain, resamples=999, one_sided=True) < 0.05
     assert np.mean(gains) < 0 and small <= 4
+
+
+def test_the_p_of_any_effect_flips_the_scores_of_items():
+    """One predictor: as paired differences are tested; two: by the definition."""
+    values, item, subject = unbalanced(7, items=8)
+    values[:, -1] += np.random.default_rng(1).normal(0, 60, len(values))
+    sums = ItemSums.of(values, item, subject)
+    design = with_constants(values[:, :1], subject, 5)
+    left = values[:, 1:] - design @ np.linalg.lstsq(design, values[:, 1:])[0]
+    scores = [np.bincount(item, left[:, place] * left[:, -1]) for place in (0, 1)]
+    assert any_effect_p(sums, [0], [0, 1], 9999, 1) == permutation_p(scores[0])
+    score_IA = np.stack(scores, axis=1)
+    inverse = np.linalg.inv(score_IA.T @ score_IA)
+    signs = np.array(np.meshgrid(*[[1, -1]] * 8)).reshape(8, -1).T
+    found = np.array([total @ inverse @ total for total in signs @ score_IA])
+    expected = np.mean(found >= found[0] * (1 - 1e-9))
+    assert any_effect_p(sums, [0], [0, 1, 2], 9999, 1) == expected
+    assert any_effect_p(sums, [0, 1, 2], [0, 1, 2], 9999, 1) == 1.0
+
+
+def small_p_of_any_effect(items, slope, tables):
+    """Return how often p is at most 0.05: ten words an item, three subjects, items that differ."""
+    small = 0
+    for seed in range(tables):
+        random = np.random.default_rng(seed)
+        item, word = np.repeat(np.arange(items), 30), np.repeat(np.arange(10 * items), 3)
+        x = random.normal(size=(10 * items, 4))[word]
+        y = x[:, 0] + slope * x[:, 1] + random.normal(0, 0.3, items)[item]
+        y += random.normal(size=10 * items)[word] + random.standard_t(5, len(item))
+        sums = ItemSums.of(np.column_stack([x, y]), item, np.tile(np.arange(3), 10 * items))
+        small += any_effect_p(sums, [0], [0, 1, 2, 3], 999, seed) <= 0.05
+    return small / tables
+
+
+def test_weak_effects_are_found():
+    assert small_p_of_any_effect(40, 0.25, 40) > 0.7
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("items", [12, 40])
+def test_the_p_of_any_effect_keeps_its_level(items):
+    assert 0.03 <= small_p_of_any_effect(items, 0.0, 1000) <= 0.07
