@@ -370,7 +370,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     At tokens drawn at random from TEXT, this measures perplexity with only the last k tokens as
     context; k is 1, 2, 5, 10, 20, 50 and 100. At one token in four, it also measures perplexity
     with the tokens further back than k in random order. The table shows how far these are above the
-    perplexity with full context at the same tokens, with 95 % bootstrap intervals. The last k
+    perplexity with full context at the same tokens, with 95 % intervals. The last k
     tokens are read from the initial state, without a boundary before them; if fewer precede, the
     text is read from its beginning. The effective context is the smallest k whose perplexity is
     within 1 % of that with full context.
@@ -503,7 +503,7 @@ def find_similarity(lines: tuple[str, ...], ratings: str | None, **given: Any) -
     known words, or only unknown words differ. --ratings shows Spearman's correlation of people's
     ratings with cosines of word vectors: FILE is a table with two words and a number in each row,
     such as MEN, SimLex-999 and WordSim-353; the answer names the columns. Pairs with a word that
-    has no vector are left out. The interval is a bootstrap over pairs, 95 %.
+    has no vector are left out. The interval is over pairs, 95 %.
     """
     from rnnlm.tools.inspection.similarity import inspect_similarity
 

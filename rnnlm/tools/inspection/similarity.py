@@ -287,7 +287,7 @@ def briefly(source: str) -> str:
 
 # ---- The similarity of lines, and of pairs of words that people rated.
 
-FEWEST_RATED = 20  # pairs for an interval: a bootstrap of fewer is far too narrow
+FEWEST_RATED = 20  # pairs for an interval
 
 
 @dataclass(frozen=True)

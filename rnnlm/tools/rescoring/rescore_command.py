@@ -130,7 +130,7 @@ def command(
     pass). Tuning minimises the WER by
     exact line search (Och 2003) and takes the middle of the best interval; weights of models are
     never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
-    hypothesis of a list. 95 % intervals and p-values come from resampling utterances.
+    hypothesis of a list. 95 % intervals and p-values are over utterances.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
