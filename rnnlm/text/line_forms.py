@@ -18,12 +18,12 @@ _UNSPACED = re.compile(
 LEAST_UNSPACED = 8  # characters between blanks; texts divided into words have up to 5.5
 
 
-def lacks_blanks(lines: Iterable[str]) -> bool:
+def lacks_blanks(lines: Iterable[str], least: int = LEAST_UNSPACED) -> bool:
     """Return whether a text is not divided into words by blanks: at least half of its letters are
-    of a script without them, and there are LEAST_UNSPACED of these or more between two blanks."""
+    of a script without them, and there are `least` of these or more between two blanks."""
     text = "\n".join(lines)
     unspaced = "".join(_UNSPACED.findall(text))
-    if len(unspaced) < LEAST_UNSPACED * max(1, len(split_words(text))):
+    if len(unspaced) < least * max(1, len(split_words(text))):
         return False
     return 2 * sum(map(str.isalpha, unspaced)) >= sum(map(str.isalpha, text))
 

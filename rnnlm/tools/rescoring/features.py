@@ -79,6 +79,7 @@ class FeatureTable(Hypotheses):
 
     names: tuple[str, ...]
     utterances: tuple[Utterance, ...]
+    best_S: np.ndarray  # place of the 1-best: the first that the first pass does not exclude
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
         """Return the utterances at these places alone."""
@@ -88,6 +89,7 @@ class FeatureTable(Hypotheses):
             features_KSN=self.features_KSN[:, indices],
             usable_SN=self.usable_SN[indices],
             utterances=tuple(self.utterances[index] for index in indices),
+            best_S=self.best_S[indices],
         )
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
@@ -224,33 +226,33 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 
     usable_SN[~usable_SN.any(axis=1), 0] = True
     of_scores = [name.startswith(SCORE) for name in columns]
-    usable_SN = _without_excluded(utterances, [first_SN, *features_KSN[of_scores]], usable_SN)
+    scores_XSN = np.stack([first_SN, *features_KSN[of_scores]])
+    best_S = _not_excluded(scores_XSN, exists_SN)[0].argmax(axis=1)
+    kept_SN, excluded_SN = _not_excluded(scores_XSN, usable_SN)
+    if excluded_SN.any():
+        alone_S = (excluded_SN == usable_SN).all(axis=1)
+        first = utterances[int(excluded_SN.any(axis=1).argmax())]
+        notice(
+            f"{int(excluded_SN.sum()):,} hypotheses, the first in utterance {first.utt!r}, are "
+            f"excluded by the first pass (scores more than {FARTHEST_BELOW_BEST:,.0f} below the "
+            f"best) and are never chosen; {int(alone_S.sum()):,} utterances with no other "
+            "hypotheses keep their best"
+        )
     features_KSN = np.nan_to_num(features_KSN, nan=0.0)
-    return FeatureTable(first_SN, features_KSN, usable_SN, tuple(columns), tuple(utterances))
+    named = (tuple(columns), tuple(utterances))
+    return FeatureTable(first_SN, features_KSN, kept_SN, *named, best_S)
 
 
-def _without_excluded(
-    utterances: Sequence[Utterance], scores_XSN: Sequence[np.ndarray], usable_SN: np.ndarray
-) -> np.ndarray:
-    """Return which of the usable hypotheses no score of the first pass excludes, with a notice of
-    the others. Where all of an utterance are excluded, the first of the best ones stays."""
+def _not_excluded(scores_XSN: np.ndarray, usable_SN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of the usable hypotheses stay, and which a score of the first pass excludes,
+    (S, N) each. Where all of an utterance are excluded, the first of the best ones stays."""
     of_usable_XSN = np.where(usable_SN, scores_XSN, -np.inf)
     best_XS1 = np.maximum(of_usable_XSN.max(axis=2, keepdims=True), LOWEST_BEST)
-    kept_SN = (of_usable_XSN >= best_XS1 - FARTHEST_BELOW_BEST).all(axis=0)
+    kept_SN = (of_usable_XSN >= best_XS1 - FARTHEST_BELOW_BEST).all(axis=0) & usable_SN
     excluded_SN = usable_SN & ~kept_SN
-    if not excluded_SN.any():
-        return usable_SN
-
     alone_S = ~kept_SN.any(axis=1)
-    first = utterances[int(excluded_SN.any(axis=1).argmax())]
-    notice(
-        f"{int(excluded_SN.sum()):,} hypotheses, the first in utterance {first.utt!r}, are "
-        f"excluded by the first pass (scores more than {FARTHEST_BELOW_BEST:,.0f} below the best) "
-        f"and are never chosen; {int(alone_S.sum()):,} utterances with no other hypotheses keep "
-        "their best"
-    )
     kept_SN[alone_S, of_usable_XSN[0, alone_S].argmax(axis=1)] = True
-    return kept_SN
+    return kept_SN, excluded_SN
 
 
 def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:

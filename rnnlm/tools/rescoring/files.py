@@ -116,7 +116,18 @@ def read_nbest(
     utterances = _with_lines(
         utterances, reference_files, "reference", "references", settings, counted
     )
-    return _with_lines(utterances, source_files, "source", "sources", settings, counted)
+    utterances = _with_lines(utterances, source_files, "source", "sources", settings, counted)
+
+    # Groups are a field of the list, or lines of a file.
+    group_by = settings.group_by
+    if group_by is None or any(utterance.group is not None for utterance in utterances):
+        return utterances
+    if not os.path.isfile(group_by):
+        raise UsageError(
+            keyword("group_by", group_by) + ": no utterance has this field, nor is there a file",
+            hint="name a field of a json list, or a file of `utt group` lines",
+        )
+    return _with_lines(utterances, [group_by], "group", "group_by", settings, None)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -320,6 +331,10 @@ def _read_json(builder: ListBuilder) -> None:
             original = _field(row.values, "source", str, row.where, "text")
             builder.add_line(str(utt), "source", original, row.where)
 
+        group = row.values.get(settings.group_by) if settings.group_by else None
+        if not tables.is_gap(group):
+            builder.add_line(str(utt), "group", tables.cell_text(group), row.where)
+
         # Its hypotheses, the best first; their scores may be numbers or text.
         listed = []
         if "hypotheses" not in row.values or not tables.is_gap(row.values["hypotheses"]):
@@ -347,7 +362,7 @@ def _read_json(builder: ListBuilder) -> None:
             builder.add(str(utt), rank, Hypothesis(text, score, where, scores))
             rescored += was_rescored
         builder.draft(str(utt), row.where)  # also of an utterance without hypotheses
-    tables.tell_unread(builder.source, fields, _FIELDS)
+    tables.tell_unread(builder.source, fields, (*_FIELDS, str(settings.group_by)))
     if rescored:
         notice(
             f"{builder.source} was rescored before: its scores already include the scores of "

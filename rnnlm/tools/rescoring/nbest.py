@@ -21,7 +21,7 @@ from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, keyword, notice
 from rnnlm.tools.rescoring.settings import ListSettings
 
-Line = Literal["reference", "source"]  # parts of an utterance besides hypotheses
+Line = Literal["reference", "source", "group"]  # parts of an utterance besides hypotheses
 SCORE = "score:"  # before the name of a further score of the first pass
 
 
@@ -81,6 +81,7 @@ class Utterance:
         reference: The correct text; None if unknown.
         where: Its place, for messages.
         source: For translations, the source text, which encoder-decoders read.
+        group: Its group, such as its speaker; None if unknown.
 
     Raises:
         ArgumentTypeError: An argument has the wrong type.
@@ -92,11 +93,12 @@ class Utterance:
     reference: str | None = None
     where: str = "the list"
     source: str | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("utt", "where"):
             check_class(getattr(self, name), str, f"Utterance: {name}")
-        for name in ("reference", "source"):
+        for name in ("reference", "source", "group"):
             if getattr(self, name) is not None:
                 check_class(getattr(self, name), str, f"Utterance: {name}")
         list(items_of(self.hypotheses, Hypothesis, "Utterance: hypotheses"))
@@ -193,6 +195,7 @@ class _UtteranceDraft:
     where: str
     reference: str | None = None
     source: str | None = None
+    group: str | None = None
     ranked: dict[int, Hypothesis] = field(default_factory=dict)
 
 
@@ -262,7 +265,8 @@ class ListBuilder:
         utterances = []
         for utt, draft in drafts.items():
             ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
-            utterances.append(Utterance(utt, ranked, draft.reference, draft.where, draft.source))
+            texts = (draft.reference, draft.where, draft.source, draft.group)
+            utterances.append(Utterance(utt, ranked, *texts))
         _warn_of_disorder(self.source, utterances)
         return utterances
 

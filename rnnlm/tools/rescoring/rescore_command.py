@@ -28,7 +28,7 @@ from rnnlm.tools.rescoring.settings import FORMATS, ListSettings, RescoreSetting
 if TYPE_CHECKING:
     from rnnlm.tools.rescoring.features import Weights
     from rnnlm.tools.rescoring.nbest import Utterance
-    from rnnlm.tools.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
+    from rnnlm.tools.rescoring.rescorer import Gain, Rates, Rescored, Stage, WordErrorRate
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -54,6 +54,9 @@ rare_list_options = section(
     "List format",
     options_of(ListSettings, "beam_size", "costs", "skip_incomplete", "encoding_errors"),
     rare=True,
+)
+rates_options = section(
+    "Error rates", options_of(ListSettings, "group_by"), options_of(RescoreSettings, "cer")
 )
 mapping_options = section("Text", options_of(TextMapping, "lowercase", "remove_punctuation"))
 rare_mapping_options = section(
@@ -90,6 +93,7 @@ tuning_options = section(
 @tuning_options
 @list_options
 @rare_list_options
+@rates_options
 @section(
     "Output",
     click.option(
@@ -237,7 +241,9 @@ def _applied(
         )
     utterances = _read(given["apply_to"], given)
     seed = 1 if given["seed"] is None else given["seed"]
-    return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
+    return weights, rescore(
+        utterances, models, weights, seed=seed, cer=bool(given["cer"]), report=terminal.Progress()
+    )
 
 
 def _tuning(given: dict[str, Any]) -> RescoreSettings:
@@ -307,6 +313,9 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         rows.append(_row("oracle", rates.oracle, None))
         columns = [name for name in _COLUMNS if name != "CER %" or rates.first.cer is not None]
         terminal.print_table(terminal.Table(columns, rows, right=columns[1:]))
+        if rescored.groups:
+            click.echo()
+            terminal.print_table(_group_table(rescored.groups))
     else:
         terminal.say("no references: the list is rescored, but there is no WER")
 
@@ -344,6 +353,16 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     for name in ("first", "rescored", "oracle"):
         record[name] = _rate(getattr(rates, name)) if rates else None
     record["gain"] = rates.gain if rates else None
+    if rescored.groups:
+        record["groups"] = [
+            {
+                "group": group,
+                "first": _rate(of_group.first),
+                "rescored": _rate(of_group.rescored),
+                "gain": of_group.gain,
+            }
+            for group, of_group in rescored.groups.items()
+        ]
     record["stages"] = [
         {
             "models": stage.models,
@@ -362,6 +381,17 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
 
 def _rate(rate: "WordErrorRate") -> dict[str, Any]:
     return {**vars(rate), "errors": rate.errors}
+
+
+def _group_table(groups: "dict[str, Rates]") -> terminal.Table:
+    records = []
+    for group, rates in groups.items():
+        record = {"group": group, "utterances": f"{rates.first.utterances:,}"}
+        for name, rate in (("1-best", rates.first), ("rescored", rates.rescored)):
+            _, wer, interval, *_ = _row(name, rate, None)
+            record |= {f"{name} WER %": wer, f"{name} 95 %": interval}
+        records.append(record | {"p": f"{rates.gain.p_value:.4f}"})
+    return terminal.Table.of_records(records, left=["group"])
 
 
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:

@@ -170,12 +170,17 @@ class RescoredUtterance:
         reference: The correct text; None if unknown.
         hypotheses: The hypotheses, best first.
         source: For translations, the source text.
+        best_before: Rank of the 1-best of the first pass: the first hypothesis that it does not
+            exclude.
+        group: Its group, such as its speaker; None if unknown.
     """
 
     utt: str
     reference: str | None
     hypotheses: tuple[RescoredHypothesis, ...]
     source: str | None = None
+    best_before: int = 1
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,7 @@ class Rescored(Records):
 
     utterances: tuple[RescoredUtterance, ...] = field(repr=False)
     rates: Rates | None
+    seed: int = field(default=1, repr=False)
 
     def __repr__(self) -> str:
         size = f"{len(self.utterances):,} utterances"
@@ -234,6 +240,15 @@ class Rescored(Records):
         first, now, oracle = self.rates.first.wer, self.rates.rescored.wer, self.rates.oracle.wer
         rates = f"WER {first:.2%}, rescored {now:.2%}, oracle {oracle:.2%}"
         return f"<Rescored: {size}, {rates}, p {self.rates.gain.p_value:.4f}>"
+
+    @property
+    def groups(self) -> dict[str, Rates]:
+        """The rates of each group of the utterances that have one, and a reference."""
+        members: dict[str, list[RescoredUtterance]] = {}
+        for utterance in self.utterances:
+            if utterance.group is not None and utterance.reference is not None:
+                members.setdefault(utterance.group, []).append(utterance)
+        return {group: _rates(utterances, self.seed) for group, utterances in members.items()}
 
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of each utterance first: its new rank and its
@@ -308,6 +323,7 @@ def rescore(
     weights: Weights,
     *,
     seed: int = 1,
+    cer: bool = False,
     report: Progress = silent,
 ) -> Rescored:
     """Reorder lists by weighted scores, and compute the WER if references are known.
@@ -316,7 +332,8 @@ def rescore(
         utterances: Utterances to rescore.
         models: A list of models or of names of models, or a mapping to them from the names to use.
         weights: Result of :func:`tune_weights` or :func:`read_weights`.
-        seed: Random seed of the resampling.
+        seed: Random seed of the permutations.
+        cer: Compute the error rate of characters in any script.
         report: Callback for the progress of scoring.
 
     Returns:
@@ -340,7 +357,7 @@ def rescore(
             "models with one tokenizer share their unknown words",
             "tune again",
         )
-    return _applied(table, weights, seed)
+    return _applied(table, weights, seed, cer)
 
 
 def tune_and_rescore(
@@ -367,7 +384,7 @@ def tune_and_rescore(
     for count in range(1, len(models) + 1):
         first_models = dict(list(models.items())[:count])
         weights = _tuned(dev, first_models, settings)
-        rescored = _applied(test, weights, settings.seed)
+        rescored = _applied(test, weights, settings.seed, settings.cer)
         gain = rescored.rates.gain if rescored.rates else None
         if stages and rescored.rates:
             gain = gain_over(stages[-1].rescored, rescored, settings.seed)
@@ -427,7 +444,8 @@ def _tuned(
     """Tune the weights of the features in the table that belong to these models and that the
     settings ask for."""
     names = [name for name in table.names if _is_wanted(name, models, settings)]
-    table = table.columns(names)
+    table = _without_twins(table.columns(names))
+    names = list(table.names)
     edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
     errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
     for row, edits_of_utterance in enumerate(edits):
@@ -440,7 +458,7 @@ def _tuned(
     weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed, scores=scores)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
     words = sum(edits_of_utterance[0].words for edits_of_utterance in edits)
-    before = int(errors_SN[:, 0].sum())
+    before = int(errors_SN[np.arange(len(errors_SN)), table.best_S].sum())
     if errors > before:
         notice(
             f"the weights give {errors:,} errors, the first hypotheses {before:,}: these do not "
@@ -455,6 +473,25 @@ def _tuned(
         scores=score_names(table.utterances),
         signature=settings.mapping.signature,
     )
+
+
+SAME_COUNTS = 0.95  # share of hypotheses in which two counts of unknown words are one
+
+
+def _without_twins(table: FeatureTable) -> FeatureTable:
+    """Leave out counts of unknown words that nearly equal an earlier one: two of them would get
+    large weights of opposite signs, as only their difference is seen."""
+    kept: list[str] = []
+    exists_SN = np.arange(table.first_SN.shape[1]) < np.array(
+        [[len(utterance.hypotheses)] for utterance in table.utterances]
+    )
+    columns = dict(zip(table.names, table.features_KSN[:, exists_SN], strict=True))
+    for name in table.names:
+        counts = [columns[other] for other in kept if other.startswith(OOV)]
+        is_twin = any(np.mean(columns[name] == other) >= SAME_COUNTS for other in counts)
+        if not (name.startswith(OOV) and is_twin):
+            kept.append(name)
+    return table.columns(kept)
 
 
 def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
@@ -472,7 +509,7 @@ def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
     ]
 
 
-def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
+def _applied(table: FeatureTable, weights: Weights, seed: int, cer: bool) -> Rescored:
     utterances = _reordered(table, weights)
     known = [utterance for utterance in utterances if utterance.reference is not None]
     if 0 < len(known) < len(utterances):
@@ -481,11 +518,12 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
             f"other {len(known):,}"
         )
     rates = _rates(known, seed) if known else None
-    if rates and lacks_blanks([utterance.reference or "" for utterance in known]):
-        rates = _with_cer(rates, table, weights, seed)
+    unspaced = lacks_blanks([utterance.reference or "" for utterance in known], least=1)
+    if rates and (cer or unspaced):
+        rates = _with_cer(rates, table, weights, seed, unspaced)
     if rates and rates.oracle.wer > MUCH_WRONG:
         _tell_differing(known, rates.oracle, weights.mapping)
-    return Rescored(tuple(utterances), rates)
+    return Rescored(tuple(utterances), rates, seed)
 
 
 def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
@@ -517,8 +555,16 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
                     edits=edits[at],
                 )
             )
-        named = (utterance.utt, utterance.reference, tuple(hypotheses), utterance.source)
-        reordered.append(RescoredUtterance(*named))
+        reordered.append(
+            RescoredUtterance(
+                utt=utterance.utt,
+                reference=utterance.reference,
+                hypotheses=tuple(hypotheses),
+                source=utterance.source,
+                best_before=int(table.best_S[row]) + 1,
+                group=utterance.group,
+            )
+        )
     return reordered
 
 
@@ -526,7 +572,7 @@ def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
     first, rescored, oracle = [], [], []
     for utterance in utterances:
         ranked = _counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank))
-        first.append(ranked[0])
+        first.append(ranked[utterance.best_before - 1])
         rescored += _counted(utterance.hypotheses[:1])
         oracle.append(min(ranked, key=lambda edit: edit.errors))
     return Rates(
@@ -580,14 +626,19 @@ class _InCharacters(TextMapping):
         return " ".join("".join(split_words(super().for_wer(text, where))))
 
 
-def _with_cer(rates: Rates, table: FeatureTable, weights: Weights, seed: int) -> Rates:
+def _with_cer(
+    rates: Rates, table: FeatureTable, weights: Weights, seed: int, unspaced: bool
+) -> Rates:
     """Return the rates with those of characters, and say why."""
     known = [one.reference for one in table.utterances if one.reference is not None]
     single = sum(len(split_words(reference)) == 1 for reference in known)
-    notice(
-        f"{single:,} of {plural(len(known), 'reference is', 'references are')} a single word, as "
-        "their script has no blanks between words: CER counts errors of characters"
-    )
+    why = "CER counts errors of characters, without the blanks"
+    if unspaced and single:
+        why = (
+            f"{single:,} of {plural(len(known), 'reference is', 'references are')} a single word, "
+            "as their script has no blanks between words: CER counts errors of characters"
+        )
+    notice(why)
     in_characters = replace(weights, mapping=_InCharacters(**vars(weights.mapping)))
     utterances = _reordered(table, in_characters)
     others = _rates([one for one in utterances if one.reference is not None], seed)

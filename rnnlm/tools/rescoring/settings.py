@@ -32,6 +32,14 @@ class ListSettings(ValidatedSettings):
         ),
     ] = None
     costs: Annotated[bool, about("treat scores as costs: lower is better")] = False
+    group_by: Annotated[
+        str | None,
+        about(
+            "show rates by group: a field of a json list, or a file of `utt group` lines, such as "
+            "utt2spk",
+            title="FIELD|FILE",
+        ),
+    ] = None
     skip_incomplete: Annotated[
         bool,
         about("skip utterances without hypotheses or reference instead of stopping with an error"),
@@ -119,5 +127,6 @@ class RescoreSettings(ValidatedSettings):
     mapping: TextMapping = TextMapping()
     words: Annotated[bool, about("use a weight for the number of words")] = True
     oov: Annotated[bool, about("use a weight for the number of words unknown to a model")] = True
-    seed: Annotated[Natural, about("random seed of restarts and resampling")] = 1
+    cer: Annotated[bool, about("count errors of characters, too, in any script")] = False
+    seed: Annotated[Natural, about("random seed of restarts and permutations")] = 1
     skip_incomplete: bool = False
