@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
-from rnnlm.errors import TextError, keyword
+from rnnlm.errors import TextError, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.storage.files.file_types import CHUNK_BYTES
 from rnnlm.storage.files.reading import (
@@ -340,6 +340,10 @@ class WordList(str):
     source: str
 
 
+# Empty, silence and noise, and symbols of disambiguation
+_OF_KALDI = re.compile(rb"<eps>|#[0-9]+|!SIL|<(SIL|NOISE|SPOKEN_NOISE|sil|noise|spoken_noise)>|SIL")
+
+
 def word_list(source: str) -> WordList:
     """Read a file with one word a line."""
     words: set[bytes] = set()
@@ -354,7 +358,13 @@ def word_list(source: str) -> WordList:
                     "remove counts and other columns",
                 )
             words.update(map(str.encode, words_of_line))
-    words -= {BOUNDARY.encode(), SENTENCE_START.encode(), UNKNOWN.encode()}
+    words -= {BOUNDARY.encode(), SENTENCE_START.encode(), UNKNOWN.encode(), b"<UNK>"}
+    symbols = [word.decode() for word in sorted(words) if _OF_KALDI.fullmatch(word)]
+    if symbols:
+        notice(
+            f"{source}: {first_of(symbols)} seem to be symbols of Kaldi, and become words of the "
+            "vocabulary; leave them out"
+        )
     if not words:
         raise TextError(f"{source} has no words", hint="write one word a line")
     ordered = tuple(sorted(words))

@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 import stat
+import unicodedata
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -452,9 +453,16 @@ def _texts_of(
     if isinstance(settings, GroupedSourceSettings):
         columns.append(column_named(settings.group_by, table.names, table.where))
 
+    # Names that people take for one are one group.
+    forms: dict[str, dict[str, None]] = {}
+
     def group_of(row: tables.Row) -> str | None:
         group = row.values.get(columns[1])
-        return tables.cell_text(group) if tables.has_text(group) else None
+        if not tables.has_text(group):
+            return None
+        name = unicodedata.normalize("NFC", tables.cell_text(group)).strip()
+        forms.setdefault(name, {})[ascii(group)] = None
+        return name
 
     def in_group(text: str, row: tables.Row) -> str:
         if len(columns) == 1:
@@ -492,6 +500,12 @@ def _texts_of(
         empty += text is None
         yield in_group(text or "", row)
     tell_of_empty(table.source, empty, rows, "hold no text")
+    joined = [written for written in forms.values() if len(written) > 1]
+    if joined:
+        notice(
+            f"{shown_name(table.source)}: column {columns[1]!r}: {', '.join(joined[0])} are one "
+            f"group ({len(joined):,} such groups)"
+        )
 
 
 def _bundled(name: str) -> str:

@@ -47,7 +47,8 @@ class TokenizerSettings:
     vocab: Annotated[
         str | None,
         about(
-            "file with the words of the vocabulary, one a line; other words become <unk>",
+            "file with the words (of char: characters) of the vocabulary, one a line; others "
+            "become <unk>",
             title="FILE",
             extra=needs({"max_vocab": (None,)}, min_count=(1,)),
         ),
@@ -86,8 +87,8 @@ class TokenizerSettings:
             )
         if self.split_punctuation is True and self.tokenizer != "word":
             raise SettingsError("split_punctuation is a setting of the word tokenizer")
-        if self.vocab is not None and self.tokenizer != "word":
-            raise SettingsError("vocab is a setting of the word tokenizer")
+        if self.vocab is not None and self.tokenizer not in LIMITED:
+            raise SettingsError("vocab is a setting of the word and char tokenizers")
         if self.tokenizer == "word" and self.literal_unk == "spell":
             raise SettingsError(
                 "literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not"

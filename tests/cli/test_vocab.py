@@ -68,7 +68,8 @@ def test_words_that_no_text_has_are_left_out(option, never, kept, rnnlm, listed)
 @pytest.mark.parametrize("line, data, why", [
     (f"{TRAIN} --max-vocab 5", b"a", "needs max_vocab = none"),
     PREPARED("prepare text.txt --set min_count=2", b"a", "needs min_count = 1"),
-    COUNTED("count text.txt --tokenizer char", b"a", "vocab is a setting of the word tokenizer"),
+    COUNTED("count text.txt --tokenizer byte", b"a", "a setting of the word and char tokenizers"),
+    COUNTED("count text.txt --tokenizer char", b"a\nbc\n", "'bc' is several characters"),
     (TRAIN, b"<s>\n\n", "a.words has no words"), (TRAIN, b"a\n\xff\n", "a.words, line 2, byte 1"),
     PREPARED("prepare text.txt", b"a\nb 12\n", "a.words, line 2: 2 words"),
     (f"{TRAIN} --vocab none.txt", b"a", "cannot read none.txt"),
@@ -88,3 +89,22 @@ def test_the_tokenizer_of_counts_is_one_of_a_model(rnnlm, listed):
         command = f"{line} --tokenizer-from counts -o out{number}"
         assert rnnlm(command).code == 0 and "finished" in rnnlm(command).err
         assert loading.load_tokenizer(f"out{number}").symbols() == list(SYMBOLS)
+
+
+def test_the_vocabulary_of_characters_is_that_of_a_file(rnnlm, listed):
+    listed.write_text("a\nb\n\u0159\n", encoding="utf-8")
+    noted = rnnlm("count text.txt --tokenizer char --vocab a.words -o out").err
+    symbols = loading.load_tokenizer("out").symbols()
+    assert symbols[:2] == ["</s>", "<unk>"] and {*symbols[2:]} == {" ", "a", "b", "\u0159"}
+    assert "of the text is not in the vocabulary of the file" in noted
+
+
+def test_words_that_are_not_what_they_seem_are_noted(rnnlm, listed):
+    listed.write_text("<eps>\n#0\n!SIL\n<UNK>\nqqq\n")
+    noted = rnnlm("count text.txt --vocab a.words -o out").err
+    assert "!SIL, #0, <eps> seem to be symbols of Kaldi" in noted
+    assert "100% of the text is not in the vocabulary of the file" in noted
+    assert "<UNK>" not in loading.load_tokenizer("out").symbols()
+    listed.write_text("insan \u0130nsan\n", encoding="utf-8")
+    noted = rnnlm("count a.words --lowercase -o other").err
+    assert "of Turkish and Azeri" in noted and "sed 's/\u0130/i/g" in noted

@@ -113,6 +113,13 @@ def test_groups_need_the_rows_of_a_table(text):
     words = Corpus((table,), source_settings=SourceSettings("w", ("s",)))
     groups = evaluate(model, words, group_by="who").groups
     assert [group.words for group in groups.values()] == [2, 1]
+    rows = [("caf\u00e9", "a"), ("cafe\u0301 ", "a"), (1, "a"), ("1", "b"), ("2", "a")]
+    lines = [json.dumps({"text": line, "who": who}) for who, line in rows]
+    with pytest.warns(rnnlm.RnnlmWarning, match="are one group .2 such groups."):
+        found = evaluate(model, text("\n".join(lines), "g.jsonl"), group_by="who")
+    assert {name: group.words for name, group in found.groups.items()} == {
+        "caf\u00e9": 2, "1": 2, "2": 1
+    }  # fmt: skip
     text("w,s,who\na,1,x\nb,1,y\na,2,y\n", "w.csv")
     with pytest.raises(TextError, match="w.csv, line 3: column 'who' changes within a sentence"):
         evaluate(model, words, group_by="who")

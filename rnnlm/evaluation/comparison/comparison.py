@@ -169,8 +169,8 @@ def _check_same_words(subjects: Sequence[EvaluatedModel]) -> None:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown ({', '.join(unknown)})"
         why += ", so nothing compares per word, character or byte"
         hint = (
-            "retrain one with the tokenizer of the other (rnnlm train --tokenizer-from), or "
-            "compare on a text whose words all of them know"
+            "retrain one with the tokenizer of the other (rnnlm train --tokenizer-from), or with "
+            "one that can write every text (tokenizer = byte or sentencepiece)"
         )
         raise ComparisonError(what, why, hint)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 START_BYTES = 1 << 18  # of a text, which show whether its marks are parts of words
 
+MOST_UNLISTED = 0.5  # share of a text that its vocabulary may lack without a notice
+
 __all__ = ["TokenizerSettings", "load", "train"]
 
 
@@ -45,6 +47,11 @@ def train(
     else:
         tokenizer = kind.train(settings, lines)
     tell_empty(tokenizer, settings)
+    if settings.lowercase and any("i\u0307" in symbol for symbol in tokenizer.symbols()):
+        notice(
+            "lower case makes two characters of the \u0130 of Turkish and Azeri, so that words "
+            "with it are others than with i; sed 's/\u0130/i/g; s/I/\u0131/g' on the text mends it"
+        )
     return tokenizer
 
 
@@ -98,6 +105,15 @@ def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
             f"the vocabulary has only {BOUNDARY} and {UNKNOWN} "
             f"(min_count = {settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"
+        )
+    if not has_text or settings.vocab is None or tokenizer.counts_V is None:
+        return
+    counts = dict(zip(tokenizer.symbols(), tokenizer.counts_V.tolist(), strict=True))
+    unlisted = counts[UNKNOWN] / max(1, sum(counts.values()) - counts[BOUNDARY])
+    if unlisted > MOST_UNLISTED:
+        notice(
+            f"{unlisted:.0%} of the text is not in the vocabulary of the file, and is {UNKNOWN} "
+            "to the model: its perplexity is low for that alone"
         )
 
 

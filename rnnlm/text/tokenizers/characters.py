@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, TextError, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.lines import as_bytes
+from rnnlm.text.lines import WordList, as_bytes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     Vocabulary,
@@ -21,6 +22,18 @@ from rnnlm.text.tokenizers.vocabulary import (
 
 _LITERAL_UNK = "\ud800"  # a lone surrogate: no text holds it
 _CODE_POINTS = 0x110000
+
+
+def _listed(vocab: WordList) -> list[int]:
+    """Return the code points of a file of characters. TextError: a line holds several."""
+    characters = [word.decode("utf-8") for word in vocab.words]
+    longer = [word for word in characters if len(word) > 1]
+    if longer:
+        raise TextError(
+            f"{vocab.source}: {shown(longer[0])} is several characters",
+            "the vocabulary of the char tokenizer has one a line",
+        )
+    return list(map(ord, characters))
 
 
 @keeps(Tokenizer)
@@ -41,7 +54,9 @@ class CharTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "CharTokenizer":
-        """Return the tokenizer whose vocabulary comes from these lines, block after block."""
+        """Return the tokenizer whose vocabulary comes from these lines, block after block, or from
+        the file `vocab`."""
+        settings = settings.with_files_read()
         counts_by_point = np.zeros(_CODE_POINTS, dtype=np.int64)
         for lines in blocks:
             counts = np.bincount(_code_points(lines, settings))
@@ -54,9 +69,16 @@ class CharTokenizer(VocabularyTokenizer):
         }
         counts_by_point[[ord("\n"), ord(_LITERAL_UNK)]] = 0
 
+        # A list of characters has no line of a blank, which is one of them.
         points = np.flatnonzero(counts_by_point).tolist()
+        least = settings.min_count
+        if isinstance(settings.vocab, WordList):
+            points, least = [ord(" "), *_listed(settings.vocab)], 0
+            unlisted = counts_by_point.sum() - counts_by_point[points].sum()
+            specials[UNKNOWN] += int(unlisted)
+            settings = replace(settings, vocab=str(settings.vocab))
         seen = Counter({chr(point): int(counts_by_point[point]) for point in points})
-        vocabulary = Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab)
+        vocabulary = Vocabulary.from_counts(seen, specials, least, settings.max_vocab)
         return cls(settings, vocabulary)
 
     @classmethod

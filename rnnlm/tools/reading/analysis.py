@@ -612,7 +612,7 @@ def _groups(
     sentences, number_N = np.unique(sentence_N, return_inverse=True)
     if len(sentences) < 2:
         raise TextError(
-            f"{times.source}: all rows are of one item",
+            f"{times.source}: the rows that are used are of one item",
             "nothing can be held out",
             "name the column of items with " + keyword("item_column", "NAME"),
         )
