@@ -270,7 +270,7 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 # Each of these metrics is a ratio of two sums over units: errors over words, points over pairs,
 # nats over tokens, and differences of these between two systems over the same units.
 # Intervals: the jackknife's standard error (Tukey 1958; Efron & Tibshirani 1993, chapter 11) with
-# Student's t; shares of units by Wilson (1927). Permutation: Good (2005); the signs of paired
+# Student's t. Permutation: Good (2005); the signs of paired
 # differences. docs/evaluate.md has a table of what was measured of them by simulation.
 
 PERMUTATIONS = 9999
@@ -349,21 +349,6 @@ def jackknife_interval(
     low = least + (most - least) / (1 + factor * above / below)
     high = least + (most - least) / (1 + above / below / factor)
     return Interval(estimate, low, high, level)
-
-
-def share_interval(share: float, units: int, level: float = LEVEL) -> Interval:
-    """Return the share of units that have some property with its interval (Wilson 1927)."""
-    if units < FEWEST_UNITS:
-        return Interval(share, None, None, level, f"fewer than {FEWEST_UNITS} units")
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + level) / 2))
-    centre = share + z * z / (2 * units)
-    half = z * math.sqrt(share * (1 - share) / units + z * z / (4 * units * units))
-    scale = 1 + z * z / units
-    return Interval(
-        share, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), level
-    )
 
 
 def permutation_p(

@@ -13,9 +13,9 @@ from rnnlm.evaluation.resampling import (
     paired_difference,
     permutation_p,
     ratio_interval,
-    share_interval,
 )
 from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, measures
+from rnnlm.tools.pairs.accuracy import share_interval
 from support import intervals as populations
 
 pytestmark = pytest.mark.needs("tasks/labelling")

@@ -25,11 +25,11 @@ from rnnlm.evaluation.resampling import (
     SentenceCounts,
     permutation_p,
     ratio_interval,
-    share_interval,
 )
 from rnnlm.tasks.labelling.evaluation.label_metrics import f1
 from rnnlm.tools.inspection.similarity import rank_correlation
 from rnnlm.tools.inspection.units import correlation_interval
+from rnnlm.tools.pairs.accuracy import share_interval
 from rnnlm.tools.reading.gains import coefficient_intervals
 from rnnlm.tools.reading.regression import ItemSums
 

@@ -2,6 +2,7 @@
 and a record of each pair."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import Signature, signature_of
-from rnnlm.evaluation.resampling import permutation_p, ratio_interval, share_interval
+from rnnlm.evaluation.resampling import FEWEST_UNITS, LEVEL, Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import reads_conditions
@@ -156,6 +157,21 @@ def _difference(
     p = permutation_p(second_N - first_N) if len(points) >= FEW_PAIRS else None
     bounds = (interval.estimate, interval.low, interval.high)
     return AccuracyDifference(by, group, len(points), *bounds, p)
+
+
+def share_interval(share: float, units: int, level: float = LEVEL) -> Interval:
+    """Return the share of units that have some property with its interval (Wilson 1927)."""
+    if units < FEWEST_UNITS:
+        return Interval(share, None, None, level, f"fewer than {FEWEST_UNITS} units")
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
+    centre = share + z * z / (2 * units)
+    half = z * math.sqrt(share * (1 - share) / units + z * z / (4 * units * units))
+    scale = 1 + z * z / units
+    return Interval(
+        share, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), level
+    )
 
 
 def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAccuracy:
