@@ -182,7 +182,7 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
     known = points[~has_oov]
     accuracy = low = high = known_accuracy = None
     if len(points):
-        interval = share_interval(points.mean(), len(points))
+        interval = share_interval(float(points.mean()), len(points))
         accuracy, low, high = interval.estimate, interval.low, interval.high
     if len(known):
         known_accuracy = sum(known.tolist()) / len(known)

@@ -227,6 +227,7 @@ class Rescored(Records):
     Attributes:
         utterances: The utterances, in the order of the list.
         rates: Error rates; None if no reference is known.
+        seed: Random seed of the permutations of groups.
     """
 
     utterances: tuple[RescoredUtterance, ...] = field(repr=False)

@@ -134,9 +134,9 @@ class LabelEvaluation(Evaluation):
         column's main metric, if they were requested."""
         evaluation = super().to_dict()
         for column, stored in zip(self.columns, evaluation["columns"], strict=True):
-            interval = self.intervals.get((column.column, column.main))
-            if interval is not None:
-                stored |= bounds(interval)
+            key = (column.column, column.main)
+            if key in self.intervals:
+                stored |= bounds(self.intervals[key])
         return evaluation
 
     @classmethod
