@@ -116,6 +116,15 @@ class UsageError(RnnlmError):
     exit_code = 2
 
 
+def no_token_error() -> UsageError:
+    """Return the error for a text in which no further token can be drawn."""
+    return UsageError(
+        "no token can be drawn",
+        "every token has probability zero or is forbidden",
+        "forbid less, or use a smoothed model",
+    )
+
+
 class SettingsError(UsageError):
     """A setting is unknown, of the wrong type, or out of range."""
 

@@ -183,6 +183,10 @@ class IdFiles:
     names: tuple[str, ...]
     starts: tuple[int, ...]
 
+    def bytes(self) -> int:
+        """Return how much disk the files take."""
+        return sum((self.folder / name).stat().st_size for name in self.names)
+
     def around(self, start: int, stop: int) -> "IdFiles":
         """Return the files that hold the ids from `start` to `stop`."""
         first = bisect.bisect_right(self.starts, start) - 1

@@ -11,6 +11,7 @@ position comes from the number of the (n-1)-gram before it and the word.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, no_token_error
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.ngram import tables
@@ -39,6 +40,7 @@ from rnnlm.system import free_processors
 from rnnlm.text.encoding import known_ids
 
 SMALLEST_PIECE = 1 << 15  # tokens worth a separate thread
+TRIES, DRAWN_TOGETHER = 16, 64  # to draw a unigram that is not taken
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line
 
 
@@ -366,6 +368,101 @@ class NgramModel(PickledByOrigin):
             logprob_RV = self._predict(contexts, np.size(inputs_BT))
             state = self._state(inputs_BL, last)
         return logprob_RV.reshape(*np.shape(inputs_BT), self.size), state
+
+    def draw_next(
+        self,
+        input_B: np.ndarray,
+        state: NgramState,
+        streams: Sequence[np.random.Generator],
+        forbidden: Sequence[int],
+    ) -> tuple[np.ndarray, np.ndarray, NgramState]:
+        """Draw the next word of each row in proportion to its probability. This takes time for the
+        words that are stored after the row's contexts, where :meth:`predict` takes it for all.
+
+        Args:
+            input_B: The last word of each row, (B,).
+            state: State before it.
+            streams: Random numbers of each row.
+            forbidden: Words that must not be drawn.
+
+        Returns:
+            Words and their log-probabilities in nats, (B,) each, and the state after the inputs.
+        """
+        inputs_BL = self._with_state(input_B[:, None], None, state)
+        next_BL = np.concatenate([inputs_BL[:, 1:], inputs_BL[:, :1]], axis=1)  # nothing is last
+        with naming_damage():
+            contexts = [contexts_BL[:, -1] for contexts_BL, _ in self._walk(inputs_BL, next_BL)]
+            is_taken_V = np.zeros(self.size, dtype=bool)
+            drawn = [
+                self._draw(
+                    [contexts_B[row : row + 1] for contexts_B in contexts],
+                    stream,
+                    forbidden,
+                    is_taken_V,
+                )
+                for row, stream in enumerate(streams)
+            ]
+            state = self._state(inputs_BL, contexts)
+        word_B, logprob_B = map(np.array, zip(*drawn, strict=True))
+        return word_B, logprob_B, state
+
+    def _draw(
+        self,
+        contexts: list[np.ndarray],
+        stream: np.random.Generator,
+        forbidden: Sequence[int],
+        is_taken_V: np.ndarray,
+    ) -> tuple[int, float]:
+        """Draw a word after contexts given by number, by length, (1,) each. is_taken_V: all False,
+        as it is again afterwards."""
+        # Words stored after the longest context, then words that only shorter ones have.
+        taken = [np.asarray(forbidden, dtype=np.int64)]
+        is_taken_V[taken[0]] = True
+        logprobs = [np.full(len(forbidden), -np.inf)]
+        cost = 0.0
+        for n in range(self.order, 1, -1):
+            _, numbers_M = self._followers(n, contexts[n - 2])
+            _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
+            is_fresh_M = ~is_taken_V[words_M]
+            taken.append(words_M[is_fresh_M])
+            is_taken_V[taken[-1]] = True
+            logprobs.append(self.values[n - 1][numbers_M[is_fresh_M], 0] + cost)
+            cost += float(self._cost(n - 1, contexts[n - 2])[0])
+
+        # All other words share what the unigrams leave.
+        words, logprob_W = np.concatenate(taken), np.concatenate(logprobs)
+        ends_W, ends_V = np.cumsum(np.exp(logprob_W)), self._unigram_ends_V
+        of_words = float(np.exp(self.values[0][words, 0], dtype=np.float64).sum())
+        rest = math.exp(cost) * max(0.0, float(ends_V[-1]) - of_words)
+        seen = float(ends_W[-1]) if len(words) else 0.0
+        if not seen + rest:
+            raise no_token_error()
+        place = stream.random() * (seen + rest)
+        if place < seen:
+            number = int(ends_W.searchsorted(place, side="right"))
+            word, logprob = int(words[number]), float(logprob_W[number])
+        else:
+            word = self._draw_unigram(stream, is_taken_V)
+            logprob = cost + float(self.values[0][word, 0])
+        is_taken_V[words] = False
+        return word, logprob
+
+    def _draw_unigram(self, stream: np.random.Generator, is_taken_V: np.ndarray) -> int:
+        """Draw a word that is not taken in proportion to its unigram probability."""
+        ends_V = self._unigram_ends_V
+        for _ in range(TRIES):
+            words = ends_V.searchsorted(stream.random(DRAWN_TOGETHER) * ends_V[-1], side="right")
+            words = words[~is_taken_V[words]]
+            if len(words):
+                return int(words[0])
+        # Where the words that are taken have nearly all probability, look at the others alone.
+        ends_V = np.where(is_taken_V, 0.0, np.diff(ends_V, prepend=0.0)).cumsum()
+        return int(ends_V.searchsorted(stream.random() * ends_V[-1], side="right"))
+
+    @cached_property
+    def _unigram_ends_V(self) -> np.ndarray:
+        """The sums of the unigrams' probabilities up to each word."""
+        return np.cumsum(np.exp(self.values[0][: self.size, 0], dtype=np.float64))
 
     def _predict(self, contexts: list[np.ndarray], rows: int) -> np.ndarray:
         """Return log-probabilities of all words, (R, V), after contexts given by number, by

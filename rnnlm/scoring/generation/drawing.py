@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.checks import check_class
-from rnnlm.errors import SettingsError, TextError, UsageError, keyword
+from rnnlm.errors import SettingsError, TextError, keyword, no_token_error
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import predict, read_on, stepping
+from rnnlm.lm.base.span_scoring import check_scores, predict, read_on, stepping
 from rnnlm.parallel import interruptible_pieces
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 from rnnlm.scoring.scorer import checked_text
@@ -66,11 +66,7 @@ def draw(
     must not be drawn, its log-probability (nats) is -inf."""
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
-        raise UsageError(
-            "no token can be drawn",
-            "every token has probability zero or is forbidden",
-            "forbid less, or use a smoothed model",
-        )
+        raise no_token_error()
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
 
@@ -228,6 +224,7 @@ def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Tex
 MOST_ROWS = 128  # of a call
 MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
 FEWEST_ROWS = 16  # that a call may have, however large its result
+LEAST_SPARSE = 1 << 14  # words, of which drawing among the stored ones takes less time
 
 
 @dataclass
@@ -283,6 +280,8 @@ def draw_in_steps(
     waiting = iter(texts)
     rows = most_rows(model)
     chooser = _Chooser(model, starts, settings)
+    is_sparse = settings.are_plain and model.tokenizer.size >= LEAST_SPARSE
+    draw_next = getattr(model, "draw_next", None) if is_sparse else None
     drawn: list[DrawnText] = []  # a row each
     state, token_B = starts.state, np.zeros(0, dtype=np.int64)
     for _ in interruptible_pieces(itertools.count()):
@@ -300,9 +299,14 @@ def draw_in_steps(
             state = states[0] if len(states) == 1 else model.concat_states(states)
             token_B = np.concatenate([token_B[kept], starts.input_S[start_F]])
 
-        # Draw a token in each row.
-        logprob_BV, state = predict(model, token_B, state)
-        token_B, drawn_logprob_B = chooser.choose(drawn, logprob_BV)
+        # Draw a token in each row: among all, or, where a model can, among those it stores.
+        if draw_next is not None:
+            streams = [text.stream for text in drawn]
+            token_B, drawn_logprob_B, state = draw_next(token_B, state, streams, chooser.forbidden)
+            check_scores(drawn_logprob_B)
+        else:
+            logprob_BV, state = predict(model, token_B, state)
+            token_B, drawn_logprob_B = chooser.choose(drawn, logprob_BV)
         for text, token, logprob_nats in zip(
             drawn, token_B.tolist(), drawn_logprob_B.tolist(), strict=True
         ):

@@ -62,6 +62,12 @@ class SamplingSettings(ValidatedSettings):
         bool, about("generate continuous text across line ends instead of single sentences")
     ] = False
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether tokens are drawn by the model's own probabilities."""
+        shares = (self.top_k, self.top_p, self.min_p, self.typical_p)
+        return self.temperature == self.repetition_penalty == 1 and shares == (None,) * 4
+
 
 @dataclass(frozen=True)
 class GenerationSettings(SamplingSettings):

@@ -14,6 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from rnnlm import arrays
 from rnnlm.amounts import amount
 from rnnlm.errors import (
     ArgumentTypeError,
@@ -87,7 +88,7 @@ class Vocabulary:
             SettingsError: the tokenizer would take more memory.
         """
         most = sys.maxsize if max_size is None else max(0, max_size - len(specials))
-        best = _Symbols([], [_NOTHING])
+        best = _Symbols()
         occurrences = 0
         # How many symbols occur so often; the last number is of all that are more frequent.
         symbols_by_count = np.zeros(1 << 10, dtype=np.int64)
@@ -98,16 +99,13 @@ class Vocabulary:
             symbols_by_count += np.bincount(
                 np.minimum(counts_S, len(symbols_by_count) - 1), minlength=len(symbols_by_count)
             )
-            frequent = list(itertools.compress(symbols, is_frequent_S))
-            best.symbols += frequent
-            best.counts.append(counts_S)
+            best.add(list(itertools.compress(symbols, is_frequent_S)), counts_S)
             if room is not None:
-                best.bytes += tokenizer_bytes(frequent)
                 best.drop_rare(most, room)
 
         # Symbols are in ascending order, which a stable sort keeps where counts are equal.
-        counts_S = np.concatenate(best.counts)
-        order = np.argsort(-counts_S, kind="stable")[:most]
+        best.join()
+        order = best.by_count(most)
         if room is not None:
             wanted = min(int(symbols_by_count.sum()), most)
             fitting = best.fitting(order, room)
@@ -115,30 +113,30 @@ class Vocabulary:
                 raise _no_room(wanted, fitting, symbols_by_count, len(specials), room)
 
         # All other words are unknown.
+        best.take(order)
         totals: dict[str, int] = dict(specials)
         if UNKNOWN in totals:
-            totals[UNKNOWN] += occurrences - int(counts_S[order].sum())
-        ordered_symbols = list(map(best.symbols.__getitem__, order.tolist()))
-        # All at once is faster, if no symbol holds a newline.
-        texts = b"\n".join(ordered_symbols).decode("utf-8", "surrogatepass").split("\n")
-        if len(texts) != len(ordered_symbols):
-            texts = [symbol.decode("utf-8", "surrogatepass") for symbol in ordered_symbols]
-        counts_V = np.concatenate([list(totals.values()), counts_S[order]]).astype(np.int64)
-        return cls((*totals, *texts), counts_V)
+            totals[UNKNOWN] += occurrences - int(best.counts_S.sum())
+        counts_V = np.concatenate([list(totals.values()), best.counts_S]).astype(np.int64)
+        return cls(best.behind(list(totals)), counts_V)
 
     def to_bytes(self) -> bytes:
         """Return one line per symbol: count (`?` where it is not known), tab, symbol (backslash,
         tab, CR, LF and NUL escaped)."""
-        counts: Iterable[object] = itertools.repeat(_NOT_KNOWN, len(self.symbols))
-        if self.counts_V is not None:
-            counts = self.counts_V.tolist()
-        # Few symbols hold characters that are escaped.
-        symbols = [
-            symbol.translate(_ESCAPES) if _ESCAPED.search(symbol) else symbol
-            for symbol in self.symbols
-        ]
-        lines = [f"{count}\t{symbol}\n" for count, symbol in zip(counts, symbols, strict=True)]
-        return "".join(lines).encode("utf-8")
+        # Block by block: strings of all symbols would take much memory.
+        blocks = []
+        for here in arrays.blocks(len(self.symbols), AT_ONCE):
+            counts: Iterable[object] = itertools.repeat(_NOT_KNOWN)
+            if self.counts_V is not None:
+                counts = self.counts_V[here].tolist()
+            # Few symbols hold characters that are escaped.
+            symbols = [
+                symbol.translate(_ESCAPES) if _ESCAPED.search(symbol) else symbol
+                for symbol in self.symbols[here]
+            ]
+            lines = [f"{count}\t{symbol}\n" for count, symbol in zip(counts, symbols, strict=False)]
+            blocks.append("".join(lines).encode("utf-8"))
+        return b"".join(blocks)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Vocabulary":
@@ -149,26 +147,16 @@ class Vocabulary:
         """
         try:
             _check_lines(data)
-            symbols: Sequence[str]
             if len(data) >= LEAST_STORED and b"\\" not in data:
-                counts, symbols = _stored_symbols(data)
-            else:
-                # Counts and symbols take turns, which is faster to split than line by line.
-                fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
-                counts = fields[::2] if data else []
-                symbols = tuple(map(_unescape, fields[1::2]))
-                if len(set(symbols)) != len(symbols):
-                    raise ValueError("duplicate symbol")
-            counts_V = None
-            different = set(counts)
-            if different != {_NOT_KNOWN}:
-                # Most symbols are rare, so few counts differ.
-                values = map({count: int(count) for count in different}.__getitem__, counts)
-                counts_V = np.fromiter(values, dtype=np.int64, count=len(counts))
+                return cls(*_stored_symbols(data))
+            # Counts and symbols take turns, which is faster to split than line by line.
+            fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
+            symbols = tuple(map(_unescape, fields[1::2]))
+            if len(set(symbols)) != len(symbols):
+                raise ValueError("duplicate symbol")
+            counts_V = _parsed([fields[::2]] if data else [])
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
-        if counts_V is not None and counts_V.min(initial=0) < 0:
-            raise ModelError("the vocabulary is damaged", "a count is below zero")
         return cls(symbols, counts_V)
 
 
@@ -184,6 +172,28 @@ def _check_lines(data: bytes) -> None:
     if len(tabs) != len(ends) or (tabs > ends).any() or (tabs[1:] < ends[:-1]).any():
         odd = next(line for line in data.split(b"\n") if line.count(b"\t") != 1)
         raise ValueError(f"no tab, or several, in {odd[:40].decode('utf-8', 'replace')!r}")
+
+
+def _parsed(blocks: Iterable[list[str]]) -> np.ndarray | None:
+    """Return the counts that are written in these fields; None where none is known."""
+    # Most symbols are rare, so few counts differ.
+    values: dict[str, int] = {}
+    counts = [_NOTHING]
+    unknown = 0
+    for fields in blocks:
+        different = set(fields)
+        if different == {_NOT_KNOWN}:
+            unknown += len(fields)
+            continue
+        values.update({count: int(count) for count in different - values.keys()})
+        parsed = map(values.__getitem__, fields)
+        counts.append(np.fromiter(parsed, dtype=np.int64, count=len(fields)))
+    counts_V = np.concatenate(counts)
+    if unknown and len(counts_V):
+        raise ValueError("some counts are not known")
+    if counts_V.min(initial=0) < 0:
+        raise ValueError("a count is below zero")
+    return None if unknown else counts_V
 
 
 def _unescape(symbol: str) -> str:
@@ -207,6 +217,7 @@ def _unescape(symbol: str) -> str:
 
 LEAST_STORED = 1 << 20  # bytes of a vocabulary
 KEY_BYTES = 8
+AT_ONCE = 1 << 16  # symbols that are handled at a time
 _BEFORE_SYMBOLS = b"\n" * (KEY_BYTES - 1)
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)  # odd, random bits
 
@@ -219,8 +230,8 @@ class StoredSymbols(Sequence[str]):
 
     def __init__(self, lines: bytes, sizes_V: np.ndarray) -> None:
         self.lines = lines
-        self.ends_V = KEY_BYTES - 1 + np.cumsum(sizes_V + 1)
-        self.starts_V = self.ends_V - sizes_V
+        self.ends_V = np.cumsum(sizes_V, dtype=np.int64)
+        self.ends_V += np.arange(KEY_BYTES, KEY_BYTES + len(sizes_V))
 
     def __len__(self) -> int:
         return len(self.ends_V)
@@ -237,29 +248,95 @@ class StoredSymbols(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return iter(joined_symbols(self).decode("utf-8").split("\n"))
 
-    def ids_of(self, words: Sequence[bytes]) -> list[int]:
-        """Return the ids of a few words; -1 for those that are not here."""
+    @classmethod
+    def of(cls, words: Sequence[bytes]) -> "StoredSymbols":
         sizes_W = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
-        asked = StoredSymbols(b"\n".join([_BEFORE_SYMBOLS, *words, b""]), sizes_W)
+        return cls(b"\n".join([_BEFORE_SYMBOLS, *words, b""]), sizes_W)
+
+    def ids_of_few(self, words: Sequence[bytes]) -> list[int]:
+        """Return the ids of a few words; -1 for those that are not here."""
         # Comparing all keys with a few takes less time than sorting them would.
-        candidates = np.flatnonzero(np.isin(self._keys_V, asked._keys_V)).tolist()
-        id_of = {self._encoded(id): id for id in candidates}
+        asked = StoredSymbols.of(words)._keys(slice(0, len(words)))
+        candidates = [
+            np.flatnonzero(np.isin(self._keys(here), asked)) + here.start
+            for here in arrays.blocks(len(self), AT_ONCE)
+        ]
+        id_of = {self._encoded(id): id for id in np.concatenate(candidates).tolist()}
         return [id_of.get(word, -1) for word in words]
 
-    def _encoded(self, id: int) -> bytes:
-        return self.lines[self.starts_V[id] : self.ends_V[id]]
+    def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
+        """Return the ids of words, int32; -1 for those that are not here."""
+        if not len(words):
+            return np.zeros(0, np.int32)
+        keys_V, ids_V, twins = self._sorted
+        asked = StoredSymbols.of(words)
+        keys_W = asked._keys(slice(0, len(words)))
+        places_W = np.minimum(keys_V.searchsorted(keys_W), len(keys_V) - 1)
+        ids_W = np.where(keys_V[places_W] == keys_W, ids_V[places_W], np.int32(-1))
+
+        # Equal keys may be of other words: compare the bytes.
+        found = np.flatnonzero(ids_W >= 0)
+        if len(found):
+            is_same = self._compared(ids_W[found], asked, found)
+            for number in found[~is_same].tolist():
+                ids_W[number] = twins.get(words[number], -1)
+        return ids_W
+
+    def _compared(
+        self, ids: np.ndarray, other: "StoredSymbols", other_ids: np.ndarray
+    ) -> np.ndarray:
+        """Return which of these symbols are those of the other ones."""
+        starts, sizes = self._starts(ids), self._sizes(ids)
+        is_same = sizes == other._sizes(other_ids)
+        # Bytes of symbols of one length lie one after the other.
+        lengths = np.where(is_same, sizes, 0)
+        firsts = np.cumsum(lengths) - lengths
+        within = np.arange(int(lengths.sum())) - np.repeat(firsts, lengths)
+        own = np.frombuffer(self.lines, np.uint8)[within + np.repeat(starts, lengths)]
+        others = np.frombuffer(other.lines, np.uint8)
+        others = others[within + np.repeat(other._starts(other_ids), lengths)]
+        differing = np.searchsorted(firsts, np.flatnonzero(own != others), side="right") - 1
+        is_same[differing] = False
+        return is_same
 
     @functools.cached_property
-    def _keys_V(self) -> np.ndarray:
-        """A number of each symbol, which few others have: of its first and last eight bytes and its
-        length. Of shorter symbols, all bytes are among the last eight, and count alone."""
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray, dict[bytes, int]]:
+        """The keys, ascending; the id of each; and the ids of the words that share their keys."""
+        keys_V = np.empty(len(self), np.uint64)
+        for here in arrays.blocks(len(self), AT_ONCE):
+            keys_V[here] = self._keys(here)
+        ids_V = np.argsort(keys_V).astype(np.int32)
+        keys_V.sort()
+        is_equal = keys_V[1:] == keys_V[:-1]
+        shared = np.append(is_equal, False) | np.append(False, is_equal)
+        ids = ids_V[shared].tolist()
+        twins = {self._encoded(id): id for id in ids}
+        if len(twins) < len(ids):
+            raise ModelError("the vocabulary is damaged", "duplicate symbol")
+        return keys_V, ids_V, twins
+
+    def _starts(self, ids: np.ndarray) -> np.ndarray:
+        return np.where(ids > 0, self.ends_V[ids - 1] + 1, KEY_BYTES)
+
+    def _sizes(self, ids: np.ndarray) -> np.ndarray:
+        return self.ends_V[ids] - self._starts(ids)
+
+    def _encoded(self, id: int) -> bytes:
+        start = int(self.ends_V[id - 1]) + 1 if id % len(self) else KEY_BYTES
+        return self.lines[start : self.ends_V[id]]
+
+    def _keys(self, here: slice) -> np.ndarray:
+        """Return a number of each symbol in a range, which few others have: of its first and last
+        eight bytes and its length. Of symbols up to that length, the last ones are all."""
         shape = (len(self.lines) - KEY_BYTES + 1,)
         eights_N = np.ndarray(shape, dtype="<u8", buffer=self.lines, strides=(1,))
-        sizes_V = self.ends_V - self.starts_V
-        foreign_V = KEY_BYTES - np.clip(sizes_V, 1, KEY_BYTES)
-        last_V = eights_N[self.ends_V - KEY_BYTES] >> (8 * foreign_V).astype(np.uint64)
-        first_V = eights_N[np.minimum(self.starts_V, len(eights_N) - 1)] * (foreign_V == 0)
-        return (last_V * _FACTORS[0]) ^ (first_V * _FACTORS[1]) ^ sizes_V.astype(np.uint64)
+        ends = self.ends_V[here]
+        starts = self._starts(np.arange(here.start, here.start + len(ends)))
+        sizes = ends - starts
+        foreign = KEY_BYTES - np.clip(sizes, 1, KEY_BYTES)
+        last = eights_N[ends - KEY_BYTES] >> (8 * foreign).astype(np.uint64)
+        first = eights_N[np.minimum(starts, len(eights_N) - 1)] * (sizes > KEY_BYTES)
+        return (last * _FACTORS[0]) ^ (first * _FACTORS[1]) ^ sizes.astype(np.uint64)
 
 
 def joined_symbols(symbols: Sequence[str]) -> bytes:
@@ -269,19 +346,23 @@ def joined_symbols(symbols: Sequence[str]) -> bytes:
     return "\n".join(symbols).encode("utf-8")
 
 
-def _stored_symbols(data: bytes) -> tuple[list[str], StoredSymbols]:
-    """Return the counts, as they are written, and the symbols of a file without escapes."""
+def _stored_symbols(data: bytes) -> tuple[StoredSymbols, np.ndarray | None]:
+    """Return the symbols and counts of a file without escapes."""
     bytes_N = np.frombuffer(data, dtype=np.uint8)
-    tabs_V, ends_V = np.flatnonzero(bytes_N == ord("\t")), np.flatnonzero(bytes_N == ord("\n"))
-    # Symbols, with the newlines behind them, begin behind tabs.
-    change_N = np.zeros(len(data) + 1, dtype=np.int8)
-    change_N[tabs_V + 1] = 1
-    change_N[ends_V + 1] = -1
-    is_symbol_N = np.cumsum(change_N[:-1], dtype=np.int8).view(bool)
-    counts = bytes_N[~is_symbol_N].tobytes().decode("ascii").removesuffix("\t").split("\t")
-    lines = _BEFORE_SYMBOLS + b"\n" + bytes_N[is_symbol_N].tobytes()
-    lines.decode("utf-8")  # a ValueError where it is not
-    return counts, StoredSymbols(lines, ends_V - tabs_V - 1)
+    tabs_V = np.flatnonzero(bytes_N == ord("\t"))
+    sizes_V = np.flatnonzero(bytes_N == ord("\n")) - tabs_V - 1
+    ends_V = tabs_V + sizes_V + 2
+    lines = [_BEFORE_SYMBOLS, b"\n"]
+    counts = []
+    # Of each line, the count lies before the tab, and the symbol with its newline behind.
+    for here in arrays.blocks(len(tabs_V), AT_ONCE):
+        start, stop = int(ends_V[here.start - 1]) if here.start else 0, int(ends_V[here.stop - 1])
+        fields = data[start:stop].replace(b"\n", b"\t").split(b"\t")
+        lines.append(b"\n".join([*fields[1::2], b""]))
+        counts.append(b"\t".join(fields[:-1:2]).decode("ascii"))
+    joined = b"".join(lines)
+    joined.decode("utf-8")  # a ValueError where it is not
+    return StoredSymbols(joined, sizes_V), _parsed(fields.split("\t") for fields in counts)
 
 
 # ---- The most frequent symbols, where memory is limited.
@@ -290,12 +371,17 @@ _NOTHING = np.zeros(0, dtype=np.int64)
 
 
 # Raises SettingsError where a vocabulary of at least so many symbols, from so many tokens that
-# were read, is too large for the work that follows.
-VocabularyCheck = Callable[[int, int], None]
+# were read, is too large for the work that follows; the share of the text that they are, if known.
+VocabularyCheck = Callable[[int, int, float | None], None]
 
 
-def accept_any_size(size: int, tokens_read: int) -> None:
+def accept_any_size(size: int, tokens_read: int, share: float | None) -> None:
     """Refuse no vocabulary."""
+
+
+def no_share() -> float | None:
+    """Know no share of the text that was read."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -309,44 +395,91 @@ class MemoryLimit:
     folder: Path
     threads: int = 1
     check: VocabularyCheck = accept_any_size
+    share: Callable[[], float | None] = no_share  # of the text that was read
 
 
-# Memory of a word of n bytes in a tokenizer: as a symbol, in its dictionary of ids, and in its file
-# (measured: 300 to 370 bytes, at the moment when the file is written)
-SYMBOL_BYTES, LETTER_BYTES = 300, 6
+# Memory of a word of n bytes in a tokenizer, at the moment when that is made (measured)
+SYMBOL_BYTES, LETTER_BYTES = 80, 4
 MOST_WAITING = 1 << 20  # bytes that symbols may take beside twice as many as fit
 
 
-def tokenizer_bytes(symbols: Sequence[bytes]) -> int:
-    """Return how much memory a tokenizer with these symbols takes."""
-    return SYMBOL_BYTES * len(symbols) + LETTER_BYTES * sum(map(len, symbols))
-
-
-@dataclass
 class _Symbols:
-    """Symbols in ascending order; their counts, joined; the memory of a tokenizer with them."""
+    """Symbols in ascending order, one after the other, with their sizes and counts; the memory of a
+    tokenizer with them."""
 
-    symbols: list[bytes]
-    counts: list[np.ndarray]
-    bytes: int = 0
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._sizes: list[np.ndarray] = [_NOTHING]
+        self._counts: list[np.ndarray] = [_NOTHING]
+        self.bytes = 0
+
+    def add(self, symbols: Sequence[bytes], counts_S: np.ndarray) -> None:
+        sizes = np.fromiter(map(len, symbols), dtype=np.int32, count=len(symbols))
+        self._texts.append(b"".join(symbols))
+        self._sizes.append(sizes)
+        self._counts.append(counts_S.astype(np.min_scalar_type(int(counts_S.max(initial=0)))))
+        self.bytes += SYMBOL_BYTES * len(symbols) + LETTER_BYTES * len(self._texts[-1])
+
+    def join(self) -> None:
+        """Join all parts: `text`, sizes_S, counts_S."""
+        self.text = b"".join(self._texts)
+        self.sizes_S = np.concatenate(self._sizes, dtype=np.int32, casting="unsafe")
+        self.counts_S = np.concatenate(self._counts).astype(np.int64)
+        self._texts, self._sizes, self._counts = [self.text], [self.sizes_S], [self.counts_S]
+
+    def by_count(self, most: int) -> np.ndarray:
+        """Return the places of the `most` frequent ones. A stable sort keeps the order of the
+        alphabet where counts are equal."""
+        return np.argsort(-self.counts_S, kind="stable")[:most]
+
+    def take(self, order: np.ndarray) -> None:
+        """Keep these symbols alone, in that order."""
+        bytes_N = np.frombuffer(self.text, np.uint8)
+        starts_S = np.cumsum(self.sizes_S, dtype=np.int64) - self.sizes_S
+        self._texts = []
+        for here in arrays.blocks(len(order), AT_ONCE):
+            places = order[here]
+            sizes = self.sizes_S[places]
+            firsts = starts_S[places] - (np.cumsum(sizes) - sizes)
+            within = np.arange(int(sizes.sum())) + np.repeat(firsts, sizes)
+            self._texts.append(bytes_N[within].tobytes())
+        self._sizes, self._counts = [self.sizes_S[order]], [self.counts_S[order]]
+        self.join()
+        self.bytes = SYMBOL_BYTES * len(order) + LETTER_BYTES * len(self.text)
 
     def drop_rare(self, most: int, room: int) -> None:
         """Drop all but the `most` frequent that fit, if many others are here. An entry needs a
         quarter of the memory it will need in the tokenizer."""
         if self.bytes <= 2 * room + MOST_WAITING:
             return
-        counts_S = np.concatenate(self.counts)
-        order = np.argsort(-counts_S, kind="stable")[:most]
-        kept = np.sort(order[: self.fitting(order, room)])
-        self.symbols = list(map(self.symbols.__getitem__, kept.tolist()))
-        self.counts = [counts_S[kept]]
-        self.bytes = tokenizer_bytes(self.symbols)
+        self.join()
+        order = self.by_count(most)
+        self.take(np.sort(order[: self.fitting(order, room)]))
 
     def fitting(self, order: np.ndarray, room: int) -> int:
         """Return how many of the symbols fit, in that order."""
-        length_S = np.array([len(symbol) for symbol in self.symbols], dtype=np.int64)
-        ends = np.cumsum(SYMBOL_BYTES + LETTER_BYTES * length_S[order])
+        ends = np.cumsum(SYMBOL_BYTES + LETTER_BYTES * self.sizes_S[order].astype(np.int64))
         return int(np.searchsorted(ends, room, side="right"))
+
+    def behind(self, specials: Sequence[str]) -> Sequence[str]:
+        """Return the symbols behind special ones: stored, if they are many, without newlines."""
+        is_stored = len(self.text) >= LEAST_STORED and b"\n" not in self.text
+        lines = [_BEFORE_SYMBOLS, b"\n", *(f"{special}\n".encode() for special in specials)]
+        texts = list(specials) if not is_stored else []
+        ends_S = np.cumsum(self.sizes_S, dtype=np.int64)
+        for here in arrays.blocks(len(ends_S), AT_ONCE):
+            start = int(ends_S[here.start] - self.sizes_S[here.start])
+            ends = ends_S[here].tolist()
+            pairs = itertools.pairwise([start, *ends])
+            symbols = [self.text[start:end] for start, end in pairs]
+            if is_stored:
+                lines.append(b"\n".join([*symbols, b""]))
+            else:
+                texts += [symbol.decode("utf-8", "surrogatepass") for symbol in symbols]
+        if not is_stored:
+            return tuple(texts)
+        special_sizes = [len(line) - 1 for line in lines[2 : 2 + len(specials)]]
+        return StoredSymbols(b"".join(lines), np.append(special_sizes, self.sizes_S))
 
 
 def _no_room(

@@ -302,7 +302,7 @@ class WordTokenizer(VocabularyTokenizer):
             counts.add(words, np.bincount(numbers, minlength=len(words)))
             if limit:
                 size = counts.least_size(settings.min_count, settings.max_vocab)
-                limit.check(size, counts.tokens)
+                limit.check(size, counts.tokens, limit.share())
         return cls(settings, counts.vocabulary(settings.min_count, settings.max_vocab))
 
     @classmethod
@@ -343,11 +343,13 @@ class WordTokenizer(VocabularyTokenizer):
         stored = self._stored
         if stored is not None:
             new = [word for word in words if word not in self._ids]
-            if len(self._ids) + len(new) <= MOST_MET:
-                self._ids.update(zip(new, stored.ids_of(new), strict=True))
-            else:
-                self._ids = self._all_ids()
-                self._stored = None
+            if len(self._ids) + len(new) > MOST_MET:
+                ids_W = stored.ids_of(words)
+                for number, word in enumerate(words):
+                    if word in _FIXED_IDS:
+                        ids_W[number] = _FIXED_IDS[word]
+                return ids_W
+            self._ids.update(zip(new, stored.ids_of_few(new), strict=True))
         ids = map(self._ids.get, words, itertools.repeat(-1))
         return np.fromiter(ids, dtype=np.int32, count=len(words))
 

@@ -3,9 +3,10 @@
 
 Each position of a text begins one n-gram of the highest order, which is shorter near the end of its
 line; `<s>` begins one as well. A shard's n-grams are packed into integers, sorted, and written with
-their counts: a run. Runs are merged range by range. As all orders lie in the one sorted list, the
-same pass makes their keys and counts: an n-gram is new where its words differ from those before.
-At last, each n-gram's suffix is looked up in the order below.
+their counts: a run. Runs are merged range by range; where there are very many, groups of them make
+larger ones first. As all orders lie in the one sorted list, the same pass makes their keys and
+counts: an n-gram is new where its words differ from those before. At last, each n-gram's suffix is
+looked up in the order below.
 
 Finished runs are kept in a folder, from which an interrupted count resumes.
 """
@@ -20,7 +21,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import TextError
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, taken
-from rnnlm.lm.ngram.counting.workspace import ROWS, GrowingArray, Workspace
+from rnnlm.lm.ngram.counting.workspace import MOST_OPEN, ROWS, SWEEPS, GrowingArray, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE, find_many, make_keys, split_keys, word_bits
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
@@ -31,7 +32,8 @@ from rnnlm.tools.counting.workers import TaskRunner
 
 NARROW = 2**31 - 1  # numbers below fit into 32 bits
 AT_ONCE = 1 << 16  # rows that are parted into orders at a time, which stay in a processor's cache
-SWEEPS = 16  # over an order to look up suffixes, if memory allows
+MOST_BUCKETS = 256  # of keys that are parted: each keeps files open
+HELD_ROWS = 1 << 22  # rows of runs that are read before their pages may leave memory
 RANK_BITS = 22  # of a row among those that are sorted together
 
 Columns = Sequence[np.ndarray]  # rows of packed n-grams
@@ -226,7 +228,8 @@ def count_by_shards(
             counted += 1
             release()
         yield CountingProgress("counting", counted / len(shards))
-    yield from merge(StoredRuns(store), Packing(size, order), runner.workspace, watched)
+    shape = Packing(size, order), runner.workspace, watched
+    yield from merge(StoredRuns(store), *shape, most_runs=store.most_open)
 
 
 def _words_until(ids: Ids, watch: int, order: int, boundary_id: int, size: int) -> list[int]:
@@ -247,25 +250,66 @@ def _words_until(ids: Ids, watch: int, order: int, boundary_id: int, size: int) 
 class StoredRuns(Sequence[Run]):
     """The runs in a store, mapped when they are asked for."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, names: Sequence[str] | None = None) -> None:
         self.store = store
-        self.names = list(store.pieces)
+        self.names = list(store.pieces) if names is None else names
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, number):  # type: ignore[no-untyped-def]
+        if isinstance(number, slice):
+            return StoredRuns(self.store, self.names[number])
         return self.store.mapped(self.names[number])
 
 
 def merge(
-    runs: Sequence[Run], packing: Packing, workspace: Workspace, watched: Sequence[int] = ()
+    runs: Sequence[Run],
+    packing: Packing,
+    workspace: Workspace,
+    watched: Sequence[int] = (),
+    most_runs: int = MOST_OPEN,
 ) -> Iterator[CountingProgress | Level]:
     """Yield how far merging is, and the levels of all runs together, from the unigrams up; fewer
-    where there are no n-grams that long. watched: the words of an n-gram whose numbers are kept."""
-    lengths = [len(run["counts"]) for run in runs]
+    where there are no n-grams that long. watched: the words of an n-gram whose numbers are kept.
+    most_runs: how many runs are merged at a time; each range of rows looks at all of them."""
     tokens = sum(int(run["counts"].sum(dtype=np.int64)) for run in runs)
-    orders = _Orders(packing, workspace, np.int32 if tokens < NARROW else np.int64)
+    index = np.int32 if tokens < NARROW else np.int64
+    passes = 1
+    while most_runs**passes < len(runs):
+        passes += 1
+
+    # Merge groups of runs into larger ones, until there are few enough.
+    for passed in range(passes - 1):
+        larger: list[Run] = []
+        for group in arrays.blocks(len(runs), most_runs):
+            members = runs[group]
+            growing = [GrowingArray(workspace, np.uint64) for _ in range(packing.columns)]
+            growing_counts = GrowingArray(workspace, index)
+            for columns, counts, share in _merged(members, packing, workspace):
+                for array, column in zip(growing, columns, strict=True):
+                    array.append(column)
+                growing_counts.append(counts)
+                share_of_pass = (group.start + share * len(members)) / len(runs)
+                yield CountingProgress("merging", (passed + share_of_pass) / passes)
+            run = {str(number): array.whole() for number, array in enumerate(growing)}
+            larger.append({**run, "counts": growing_counts.whole()})
+        runs = larger
+
+    orders = _Orders(packing, workspace, index)
+    for columns, counts, share in _merged(runs, packing, workspace):
+        for here in arrays.blocks(len(counts), AT_ONCE):
+            orders.add([column[here] for column in columns], counts[here])
+        yield CountingProgress("merging", (passes - 1 + share) / passes)
+    yield from orders.levels(watched)
+
+
+def _merged(
+    runs: Sequence[Run], packing: Packing, workspace: Workspace
+) -> Iterator[tuple[Columns, np.ndarray, float]]:
+    """Yield the rows of all runs in order, in parts with their counts, and the share that is
+    done."""
+    lengths = [len(run["counts"]) for run in runs]
 
     def merged(span: tuple[list[int], list[int]]) -> tuple[Columns, np.ndarray, int]:
         parts = [(run, slice(*ends)) for run, *ends in zip(runs, *span, strict=True)]
@@ -274,15 +318,15 @@ def merge(
             for number in range(packing.columns)
         ]
         counts = np.concatenate([run["counts"][here] for run, here in parts])
-        workspace.release(*(run["counts"] for run, _ in parts))
         return *added(columns, counts, packing.later_bits), sum(span[1])
 
+    dropped = 0
     spans = _spans(runs, lengths, workspace.rows(packing.columns))
     for columns, counts, done in in_threads(merged, spans, workspace.threads):
-        for here in arrays.blocks(len(counts), AT_ONCE):
-            orders.add([column[here] for column in columns], counts[here])
-        yield CountingProgress("merging", done / sum(lengths))
-    yield from orders.levels(watched)
+        if done - dropped > HELD_ROWS:
+            workspace.release(*(run["counts"] for run in runs))
+            dropped = done
+        yield columns, counts, done / sum(lengths)
 
 
 def _spans(
@@ -371,8 +415,9 @@ class _Orders:
             is_new[0] |= codes[0] != self.packing.codes(self.last_row, n)
             words = codes.view(np.int64) - 1
             if n == 0:
-                tally = np.bincount(words, counts, minlength=len(self.unigrams_M))
-                self.unigrams_M += tally.astype(np.int64)
+                # Rows are sorted: their words lie between the first and the last.
+                tally = np.bincount(words - words[0], counts).astype(np.int64)
+                self.unigrams_M[words[0] : words[-1] + 1] += tally
                 contexts = words
                 continue
             is_begun = is_new & (codes > 0)
@@ -419,19 +464,77 @@ class _Orders:
     ) -> np.ndarray:
         """Return the number of each suffix: of (context, word) it is (context's suffix, word)."""
         # Each block of keys reads the order below once, perhaps from disk: take few large ones.
-        size, sweep = self.packing.size, len(keys_M) // SWEEPS
-        most = max(ROWS, sweep) if self.workspace.in_files else ROWS
-        at_once = self.workspace.rows(self.packing.columns, most)
+        size, workspace = self.packing.size, self.workspace
+        sweep = len(keys_M) // SWEEPS
+        most = max(ROWS, sweep) if workspace.in_files else ROWS
+        at_once = workspace.keys(most)
+        starts = range(0, len(keys_M), at_once)
+
+        def wanted(start: int) -> np.ndarray:
+            contexts, words = split_keys(keys_M[start : start + at_once], size)
+            return make_keys(below_suffixes_M[contexts], words, size)
 
         def found(start: int) -> np.ndarray:
-            contexts, words = split_keys(keys_M[start : start + at_once], size)
-            return find_many(below_keys_M, make_keys(below_suffixes_M[contexts], words, size))
+            return find_many(below_keys_M, wanted(start))
 
-        suffixes = GrowingArray(self.workspace, self.index)
-        for numbers in in_threads(found, range(0, len(keys_M), at_once), self.workspace.threads):
+        # Where that would be too often, part the keys first.
+        blocks = in_threads(found, starts, workspace.threads)
+        if not workspace.is_swept(len(keys_M)):
+            blocks = _found_by_bucket(wanted, starts, below_keys_M, workspace, self.index)
+        suffixes = GrowingArray(workspace, self.index)
+        for numbers in blocks:
             suffixes.append(numbers)
-        self.workspace.release(keys_M, below_keys_M, below_suffixes_M)
+        workspace.release(keys_M, below_keys_M, below_suffixes_M)
         return suffixes.whole()
+
+
+def _found_by_bucket(
+    wanted: Callable[[int], np.ndarray],
+    starts: range,
+    keys_M: np.ndarray,
+    workspace: Workspace,
+    index: type[np.signedinteger],
+) -> Iterator[np.ndarray]:
+    """Yield the numbers of the `wanted` keys, block after block, all of which are in `keys_M`. It
+    is read once, bucket by bucket: the keys wanted of each are written to a file first."""
+    width = max(starts.step, len(keys_M) // MOST_BUCKETS + 1)
+    firsts = keys_M[::width].copy()
+    bucket_of = GrowingArray(workspace, np.uint8)
+    asked = [GrowingArray(workspace, np.uint64) for _ in firsts]
+
+    def parted(start: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        keys_Q = wanted(start)
+        bucket_Q = (firsts.searchsorted(keys_Q, side="right") - 1).astype(np.uint8)
+        ends = np.bincount(bucket_Q, minlength=len(firsts)).cumsum()
+        return bucket_Q, np.split(keys_Q[np.argsort(bucket_Q, kind="stable")], ends[:-1])
+
+    for bucket_Q, parts in in_threads(parted, starts, workspace.threads):
+        bucket_of.append(bucket_Q)
+        for file, part in zip(asked, parts, strict=True):
+            file.append(part)
+
+    def looked_up(bucket: int) -> np.ndarray:
+        keys_Q, first = asked[bucket].whole(), bucket * width
+        bucket_M = keys_M[first : first + width]
+        numbers = GrowingArray(workspace, index)
+        for here in arrays.blocks(len(keys_Q), starts.step):
+            numbers.append(find_many(bucket_M, keys_Q[here]) + first)
+        workspace.release(keys_Q, keys_M)
+        return numbers.whole()
+
+    # Put the numbers back in the order of the keys that they belong to.
+    numbers_by_bucket = list(in_threads(looked_up, range(len(firsts)), workspace.threads))
+    buckets_N = bucket_of.whole()
+    starts_B = np.zeros(len(firsts), np.int64)
+    for start in starts:
+        bucket_Q = buckets_N[start : start + starts.step]
+        ends_B = starts_B + np.bincount(bucket_Q, minlength=len(firsts))
+        ranges = zip(numbers_by_bucket, starts_B, ends_B, strict=True)
+        numbers_Q = np.empty(len(bucket_Q), index)
+        by_bucket = np.argsort(bucket_Q, kind="stable")
+        numbers_Q[by_bucket] = np.concatenate([array[here:end] for array, here, end in ranges])
+        yield numbers_Q
+        starts_B = ends_B
 
 
 def _number(keys: Sequence[np.ndarray], words: Sequence[int], bits: int) -> int:

@@ -139,6 +139,7 @@ def of_text(
         steps = count_in(setup, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
+        encoded.release(encoded.tokens)
         clean_up(temp, identity)
 
 
@@ -271,7 +272,7 @@ def _merged(
         for columns, counts_R in rows:
             store.finish(write_run(store, name_of(len(store.pieces)), columns, counts_R))
         yield CountingProgress("reading counts", (number + 1) / len(several))
-    yield from merge(StoredRuns(store), packing, workspace)
+    yield from merge(StoredRuns(store), packing, workspace, most_runs=store.most_open)
 
 
 def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> Iterator[Level]:
@@ -288,7 +289,9 @@ def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> It
 
 # ---- A text that does not fit in memory is prepared in a folder, for one run.
 
-TIMES_ITS_SIZE = 8  # largest memory of a text while it is read and encoded (measured)
+# Largest memory of a text while it is read and encoded, where each of its words is another
+# (measured)
+TIMES_ITS_SIZE = 40
 
 
 def fits(text: Corpus, memory: str) -> bool:

@@ -1,6 +1,7 @@
 """Choose where to count a text: in memory or, with a limit, in a folder, by shards."""
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from rnnlm.parallel import WorkerPool, repeating
 from rnnlm.storage.files import private
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.storage.files.writing import hash_of_facts
-from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
+from rnnlm.text.encoding import EncodedText, IdFiles, kept, known_ids
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck
 from rnnlm.tools.counting import plan as plans
@@ -38,10 +39,12 @@ Watch = Callable[[Ids, Sequence[tuple[int, int]]], int]
 @dataclass(frozen=True)
 class CountingSetup:
     """A workspace, and the runner that counts in a folder, where finished pieces are kept. runner:
-    None if all is in memory."""
+    None if all is in memory. keeps_text: the text stays until the result is saved, so that a run
+    that resumes need not read it again."""
 
     workspace: Workspace
     runner: TaskRunner | None = None
+    keeps_text: bool = False
 
     @property
     def store(self) -> Store | None:
@@ -76,7 +79,7 @@ def counting_setup(
         held.callback(runner.store.close)
         if pool is not None:
             runner = held.enter_context(_pool_runner(pool, runner, allowed))
-        yield CountingSetup(runner.workspace, runner)
+        yield CountingSetup(runner.workspace, runner, keeps_text=temp is not None)
 
 
 @contextlib.contextmanager
@@ -150,7 +153,28 @@ def check_before_reading(
 
 def check_while_reading(memory: str) -> VocabularyCheck:
     """Return a check that refuses a vocabulary that is too large for `memory` while it is made."""
-    return lambda size, tokens_read: check_size(memory, size, tokens_read=tokens_read)
+    earlier: list[tuple[int, int]] = []  # tokens, twice as many each time, and words
+
+    def check(size: int, tokens_read: int, share: float | None) -> None:
+        foreseen = _foreseen(earlier, size, tokens_read, share) if share else None
+        check_size(memory, size, tokens_read=tokens_read, foreseen=foreseen)
+        if not earlier or tokens_read >= 2 * earlier[-1][0]:
+            earlier.append((tokens_read, size))
+
+    return check
+
+
+CAUTION = 1.1  # times the words foreseen: the end of a text may differ from its start
+
+
+def _foreseen(earlier: Sequence[tuple[int, int]], size: int, tokens_read: int, share: float) -> int:
+    """Return how many words a text is likely to have, a share of which was read: words are
+    a tokens^b (Heaps 1978), with b from the last half of it."""
+    b = 1.0
+    for tokens, words in earlier:
+        if 2 * tokens <= tokens_read and words:
+            b = math.log(size / words) / math.log(tokens_read / tokens)
+    return math.ceil(CAUTION * size * share ** -min(b, 1.0))
 
 
 MEASURED_SECONDS = 0.02  # between two measurements
@@ -187,9 +211,10 @@ def count_in(
     watch: Watch = lambda ids, shards: NOWHERE,
     thresholds: Sequence[int] | None = None,
 ) -> Iterator[CountingProgress | Level]:
-    """Count a text, order by order, and release it once its shards are counted. identity: facts
-    that must be the same for an interrupted count to resume, besides text and vocabulary.
-    thresholds: pruning thresholds of the model that will be estimated, if one will."""
+    """Count a text, order by order. Release it as its shards are counted, unless it is kept.
+
+    identity: facts that must be the same for an interrupted count to resume, besides text and
+    vocabulary. thresholds: pruning thresholds of the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
 
@@ -214,7 +239,8 @@ def count_in(
                 "write it to a file, or prepare it with rnnlm prepare",
             )
         read = text.files
-    yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=text.release)
+    done = kept if setup.keeps_text else text.release
+    yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=done)
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
@@ -254,9 +280,9 @@ def _plan(
         _tell_large_shards(plan, store, workspace)
 
     # Say it before the work if the disk is too small for it.
-    store.needed = plan.bytes_counting()
+    store.needed = plan.bytes_counting(workspace)
     if thresholds is not None:
-        store.needed = max(store.needed, plan.bytes_estimating(workspace.lookups))
+        store.needed = max(store.needed, plan.bytes_estimating(workspace))
     if is_new:
         plans.check_disk_space(store.folder, store.needed)
         plans.write(store.folder, plan)

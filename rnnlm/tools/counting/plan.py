@@ -12,7 +12,7 @@ import numpy as np
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError, keyword
 from rnnlm.lm.ngram.counting.count_trie import Level
-from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting.workspace import MOST_OPEN, Workspace
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.resuming import ExistingWork, next_step
@@ -33,6 +33,7 @@ MOST_LOOKING = 4  # threads, each of which holds a shard
 # The disk space of each n-gram during the work, in bytes.
 STORED, STORED_NUMBER = 16, 4  # key, suffix and count; the number of another one
 COLUMN, SMALL_COUNT = 8, 1  # of an n-gram in a run
+PARTED = 8 + 1 + STORED_NUMBER  # a key that is looked up, its bucket, and the number found
 KEY, VALUES, PROBABILITY = 8, 8, 8  # of the model; in full precision
 LOW_KEY, CODES = 4, 2  # of a quantised model
 SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
@@ -63,17 +64,21 @@ class CountingPlan:
     columns: int = 1
     format_version: int = PLAN_VERSION
 
-    def bytes_counting(self) -> int:
+    def bytes_counting(self, workspace: Workspace) -> int:
         """Return how much disk counting and merging will take, in bytes."""
         tokens = self.shards[-1].stop if self.shards else 0
         runs = tokens * (self.columns * COLUMN + SMALL_COUNT)
-        return runs + sum(self.ngrams) * STORED
+        if len(self.shards) > MOST_OPEN:
+            runs += tokens * (self.columns * COLUMN + STORED_NUMBER)
+        most = max(self.ngrams, default=0)
+        parted = 0 if workspace.is_swept(most) else most * PARTED
+        return runs + sum(self.ngrams) * STORED + parted
 
-    def bytes_estimating(self, lookups: int) -> int:
+    def bytes_estimating(self, workspace: Workspace) -> int:
         """Return how much disk estimating will take at most, in bytes, with the counts, and with a
-        model that is not saved yet. lookups: as in a :class:`Workspace`."""
+        model that is not saved yet."""
         ngrams, kept = [0, *self.ngrams], [0, *self.kept]
-        stored = self.bytes_counting()
+        stored, lookups = self.bytes_counting(workspace), workspace.lookups
         most = 0
         for n, of_order in enumerate(ngrams):
             is_highest = n == len(ngrams) - 1

@@ -23,6 +23,7 @@ from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.workspace import MOST_OPEN
 from rnnlm.parallel import RunCancelled
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, remove_files
@@ -32,8 +33,7 @@ from rnnlm.text.encoding import smallest
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"run-[0-9]+\.safetensors|running-[0-9a-f]{16}")
 RUNNING = "running-"  # the mark of a run that has workers begins so
-# Pieces that stay mapped, each of which keeps a file open, of all files that may be open
-MOST_OPEN, SHARE_OPEN = 1024, 4
+SHARE_OPEN = 4  # pieces that stay mapped, each of which keeps a file open, are 1 of so many files
 ITEM_BYTES = (4, 8)  # of a suffix or a count in memory
 Facts = dict[str, int]
 
@@ -58,7 +58,8 @@ class WrittenPiece(NamedTuple):
 
 class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
-    mark: a file that exists as long as its workers should continue."""
+    mark: a file that exists as long as its workers should continue. most_open: how many stay
+    mapped."""
 
     def __init__(self, folder: Path, mark: str = "") -> None:
         self.folder = folder
@@ -69,7 +70,7 @@ class Store:
         self.mark = mark
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}
-        self._most_open = min(MOST_OPEN, system.most_open_files() // SHARE_OPEN)
+        self.most_open = min(MOST_OPEN, system.most_open_files() // SHARE_OPEN)
 
     def resume(self) -> None:
         """Take up the pieces that are in the folder and whole. Files of killed writers are
@@ -162,7 +163,7 @@ class Store:
             raise self._files.error(f"{self._path(name).name}: {error.why}") from None
 
         # The first one goes where too many are open; other threads may be about to do the same.
-        if len(self._open) >= self._most_open:
+        if len(self._open) >= self.most_open:
             self._open.pop(next(iter(list(self._open))), None)
         self._open[name] = arrays
         return arrays

@@ -203,7 +203,9 @@ class DataToCount:
             plan = plans.make(ids, *shape, {}, workspace, thresholds)
 
         # Without a memory limit nothing goes to disk.
-        needed = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
+        needed = max(plan.bytes_counting(workspace), plan.bytes_estimating(workspace))
+        if isinstance(self.data.train, EncodedText) and self.data.train.files is not None:
+            needed += self.data.train.files.bytes()
         temporary = 0 if memory is None else needed
         return {
             "temporary_bytes": temporary,

@@ -432,6 +432,7 @@ class ResourceLimits:
 
     threads: int
     piece_bytes: int
+    largest_piece: int
     limit: MemoryLimit
 
 
@@ -456,7 +457,9 @@ def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     counting = max(0, free - threads * thread_bytes)
     # Encoding needs 2/3 of the memory that training the tokenizer needs.
     vocabulary = min(free, 3 * max(0, counting - SHARDS_BYTES) // 2)
-    return ResourceLimits(threads, piece_bytes, MemoryLimit(counting, vocabulary, folder, threads))
+    limit = MemoryLimit(counting, vocabulary, folder, threads)
+    largest_piece = int(free // (threads * THREAD_SHARE))
+    return ResourceLimits(threads, piece_bytes, largest_piece, limit)
 
 
 def prepare_exactly(
@@ -529,8 +532,19 @@ def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
 
 
 def _pieces(job: PreparationJob, position: Position) -> Iterator[RawPiece]:
-    size = job.bounds.piece_bytes if job.bounds else None
-    return pieces(job.names, job.source, job.text, position, size)
+    if not job.bounds:
+        yield from pieces(job.names, job.source, job.text, position)
+        return
+    # A piece is as long as its longest line.
+    for piece in pieces(job.names, job.source, job.text, position, job.bounds.piece_bytes):
+        if len(piece) > job.bounds.largest_piece:
+            raise SettingsError(
+                f"a line of {piece.source} is too long for the memory allowed",
+                f"line {piece.first_line} or one of the next has "
+                f"{amount(len(piece) - job.bounds.piece_bytes, unit='bytes')} or more",
+                "give more memory, or break the line",
+            )
+        yield piece
 
 
 def _decided(
@@ -637,12 +651,20 @@ def _learn_all(
     readings = 2 if job.held_out else 1
     began = time.perf_counter()
     is_wanted = True
+    passed = before = 0  # bytes of text in this reading, and on disk before it
 
     def read() -> Iterator[RawPiece]:
+        nonlocal passed, before
+        passed, before = 0, position.read
         for piece in _pieces(job, position):
             if not is_wanted:
                 return
+            passed += len(piece)
             yield piece
+
+    def share_read() -> float | None:
+        # Reading is ahead of the pieces; of a compressed text, these are larger than the files.
+        return min(passed, position.read - before) / position.total if position.total else None
 
     def made() -> TokenizerFiles:
         lines = None
@@ -653,7 +675,8 @@ def _learn_all(
                 border.read(block_of(piece, job.text)[0])
                 border.earliest()
             lines = border.place() or None
-        return learn(read(), job.text, settings, job.bounds.limit if job.bounds else None, lines)
+        limit = replace(job.bounds.limit, share=share_read) if job.bounds else None
+        return learn(read(), job.text, settings, limit, lines)
 
     with thread_pool(1) as pool:
         future = pool.submit(made)

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from reference.backoff_dictionary import BackoffDictionary
 from rnnlm import system
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.interface import PADDING
 from rnnlm.lm.ngram import model as model_module, pruning, tables as levels_module
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
@@ -222,3 +222,46 @@ def test_empty_windows_leave_the_state_unchanged(shape):
     assert scores_BT.shape == shape and logprob_BTV.shape == (*shape, SIZE)
     for after in (scored, predicted):
         assert (after.inputs_BN == state.inputs_BN).all()
+
+
+# ---- Words drawn from what is stored.
+
+
+def drawn_as_predicted(model: NgramModel, context: list[int], forbidden: list[int]) -> bool:
+    """Draw words after a context; return whether a chi-square test finds the model's distribution,
+    and check their log-probabilities."""
+    rows = 2000
+    state = model.initial_state(rows)
+    for word in context[:-1]:
+        _, state = model.predict(np.full((rows, 1), word), state)
+    stream = np.random.default_rng(len(context))
+    inputs_B = np.full(rows, context[-1])
+    words_B, logprob_B, after = model.draw_next(inputs_B, state, [stream] * rows, forbidden)
+    [[predicted_V]], expected = model.predict(inputs_B[:1, None], state.select([0]))
+    assert np.allclose(logprob_B, predicted_V[words_B], atol=1e-5)
+    assert np.array_equal(after.select([0]).inputs_BN, expected.inputs_BN)
+    prob_V = np.exp(predicted_V.astype(np.float64))
+    prob_V[forbidden] = 0
+    prob_V /= prob_V.sum()
+    counts_V = np.bincount(words_B, minlength=model.size)
+    possible = prob_V > 0
+    assert not counts_V[~possible].any()
+    error_V = (counts_V - rows * prob_V)[possible] ** 2 / (rows * prob_V[possible])
+    freedom = possible.sum() - 1
+    return error_V.sum() <= freedom + 5 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("name", ["mkn", "stupid", "mle", "katz"])
+@pytest.mark.parametrize("prune", ["0", "0,1"])
+def test_words_are_drawn_by_their_probabilities(name, prune):
+    model = build(name, prune=prune)
+    for context in ([END], [END, 2, 3], [END, 4, SIZE - 1]):
+        for forbidden in ([], [1]):
+            assert drawn_as_predicted(model, context, forbidden)
+
+
+def test_words_are_drawn_where_unigrams_leave_hardly_any(monkeypatch):
+    monkeypatch.setattr(model_module, "TRIES", 0)
+    assert drawn_as_predicted(build(), [END, 2], [1])
+    with pytest.raises(UsageError, match="no token can be drawn"):
+        drawn_as_predicted(build(), [END], list(range(SIZE)))

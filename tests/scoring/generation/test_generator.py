@@ -9,6 +9,7 @@ from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.scoring.generation import drawing
 from rnnlm.scoring.generation.drawing import MOST_ROWS, TextStarts, draw_samples, generate
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings, SearchSettings
@@ -219,9 +220,13 @@ def test_first_tokens_are_as_frequent_as_predicted(lstm, temperature):
     assert chisquare(found[keep], expected[keep]).pvalue > 0.001
 
 
-@pytest.fixture(scope="module", params=["lstm", "ngram"])
+@pytest.fixture(scope="module", params=["lstm", "ngram", "large ngram"])
 def model(request):
-    return fit(request.param, LINES)
+    # A model of many words draws among those that it stores.
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param.startswith("large"):
+            patch.setattr(drawing, "LEAST_SPARSE", 1)
+        yield fit(request.param.split()[-1], LINES)
 
 
 def test_first_text_from_initial_state_matches_generate(model):

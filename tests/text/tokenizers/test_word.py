@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers import vocabulary, word as word_tokenizer
 from rnnlm.text.tokenizers.vocabulary import StoredSymbols, Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
 from support.tiny_models import make_tokenizer
 
 
@@ -203,6 +205,33 @@ def test_a_large_stored_vocabulary_reads_as_a_small_one(known, other, most_met):
     assert large.fingerprint == plain.fingerprint and large.to_files() == plain.to_files()
     assert [*map(large.vocabulary.symbols.__getitem__, range(large.size))] == plain.symbols()
     assert large.surfaces(lines) == plain.surfaces(lines)
+
+
+def test_words_that_share_a_key_are_told_apart_by_their_bytes():
+    # Equal in length, first and last eight bytes.
+    words = [b"beginning%04dend-of-it" % number for number in range(300)]
+    stored = StoredSymbols.of([b"</s>", *words[::2], b"a"])
+    expected = {word: number for number, word in enumerate([b"</s>", *words[::2], b"a"])}
+    asked = [*words, b"", b"a", b"aa", b"</s>"]
+    assert stored.ids_of(asked).tolist() == [expected.get(word, -1) for word in asked]
+    assert stored.ids_of_few(asked) == stored.ids_of(asked).tolist()
+    assert stored.ids_of([]).tolist() == []
+
+
+def test_a_vocabulary_of_many_words_holds_no_strings(monkeypatch):
+    monkeypatch.setattr(vocabulary, "LEAST_STORED", 1)
+    lines = [f"word{number} word{number // 3}" for number in range(20_000)]
+    made = WordTokenizer.train(TokenizerSettings(), [lines])
+    assert made.encode(lines[:9000]).ids.max() > 9000
+    symbols = made.vocabulary.symbols
+    keys_V, ids_V, twins = symbols._sorted
+    arrays = (symbols.ends_V, keys_V, ids_V, made.counts_V)
+    held = len(symbols.lines) + sum(array.nbytes for array in arrays)
+    assert held < 50 * made.size and not twins
+    assert len(made._ids) < 300
+    monkeypatch.undo()
+    plain = WordTokenizer.train(TokenizerSettings(), [lines])
+    assert made.to_files() == plain.to_files() and made.fingerprint == plain.fingerprint
 
 
 @pytest.mark.parametrize("stored, why", [

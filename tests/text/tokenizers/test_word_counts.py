@@ -60,7 +60,7 @@ LINES += LINES[::4]
 
 @pytest.mark.system("posix")
 def test_a_large_vocabulary_names_limits_that_fit(tmp_path):
-    limit = MemoryLimit(100_000, 500_000, tmp_path)
+    limit = MemoryLimit(100_000, 140_000, tmp_path)
     blocks = [[line] for line in LINES]
     with pytest.raises(SettingsError, match="vocabulary of 4,000 words does not fit") as caught:
         WordTokenizer.train(TokenizerSettings(), blocks, limit)

@@ -9,12 +9,13 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, OutputError
+from rnnlm.lm.ngram.counting import workspace as spaces
 from rnnlm.lm.ngram.counting.count_trie import Level, count
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.lm.ngram.tables import NOWHERE
-from rnnlm.tools.counting import plan as plans, store
-from rnnlm.tools.counting.beyond_memory import Packing, count_by_shards
+from rnnlm.tools.counting import beyond_memory, plan as plans, store
+from rnnlm.tools.counting.beyond_memory import Packing, added, as_run, count_by_shards, merge
 from rnnlm.tools.counting.store import Store
 from rnnlm.tools.counting.workers import TaskRunner
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
@@ -197,7 +198,7 @@ def test_another_text_or_setting_is_refused(tmp_path):
     assert "1,000,000,000.0 GB for temporary files" in raised.value.why
 
 
-def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
+def test_the_plan_foresees_the_number_of_ngrams(tmp_path, monkeypatch):
     ids_T = np.minimum(np.random.default_rng(1).zipf(1.3, 600_000), 5000)
     ids_T[::17] = END
     ids_T[-1] = END
@@ -208,3 +209,75 @@ def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
     kept = [len(levels[1]), *(np.count_nonzero(level.counts_M > 1) for level in levels[2:])]
     assert plan.kept == pytest.approx(kept, rel=0.02)
     assert len(plan.shards) == 6
+    # Runs that are merged in groups, and suffixes that are parted, take more disk.
+    needed = plan.bytes_counting(workspace)
+    monkeypatch.setattr(plans, "MOST_OPEN", 5)
+    assert plan.bytes_counting(workspace) == needed + 600_000 * (2 * 8 + 4)
+    little = Workspace(75 * 100, 1, tmp_path)
+    assert plan.bytes_counting(little) > plan.bytes_counting(workspace) + 13 * len(levels[-1]) * 0.9
+
+
+# ---- What grows with the text, and what must not grow with its square.
+
+
+class Visited(dict):
+    """A run that knows how often its counts were asked for."""
+
+    visits = 0
+
+    def __getitem__(self, name):
+        Visited.visits += name == "counts"
+        return super().__getitem__(name)
+
+
+def sorted_runs(number: int, packing: Packing) -> list[Visited]:
+    """Return so many runs of 40 tokens each."""
+    ids_T = np.random.default_rng(number).integers(1, packing.size, 40 * number)
+    ids_T[6::7] = ids_T[-1] = END
+    is_first_T = np.append(True, ids_T[:-1] == END)
+    runs = []
+    for start in range(0, len(ids_T), 40):
+        here = slice(start, start + 40 + packing.order - 1)
+        rows = packing.of_text(ids_T[here], is_first_T[here], 40, END)
+        ones = np.ones(len(rows[0]), np.int8)
+        runs.append(Visited(as_run(*added(rows, ones, packing.later_bits))))
+    return runs
+
+
+def levels_and_visits(runs, packing, folder, most_runs):
+    """Merge in memory for 64 rows at a time; return the levels, and the visits."""
+    Visited.visits = 0
+    workspace = Workspace(64 * 150, 1, folder)
+    steps = merge(runs, packing, workspace, most_runs=most_runs)
+    return [step for step in steps if isinstance(step, Level)], Visited.visits
+
+
+def test_twice_the_runs_are_visited_at_most_twice_as_often(tmp_path):
+    packing = Packing(900, 3)
+    visits = []
+    for number in (40, 80, 400):
+        runs = sorted_runs(number, packing)
+        levels, visited = levels_and_visits(runs, packing, tmp_path, most_runs=20)
+        visits.append(visited)
+        assert_same(levels, levels_and_visits(runs, packing, tmp_path, number)[0])
+    assert visits[1] < 2.2 * visits[0]
+    assert visits[2] < 11 * visits[0]
+
+
+def test_suffixes_are_looked_up_in_one_reading_where_blocks_would_be_many(tmp_path, monkeypatch):
+    packing = Packing(900, 4)
+    runs = sorted_runs(40, packing)
+    expected, _ = levels_and_visits(runs, packing, tmp_path, 40)
+    parted = []
+    by_bucket = beyond_memory._found_by_bucket
+
+    def noted(wanted, starts, keys_M, *rest):
+        parted.append(len(keys_M))
+        return by_bucket(wanted, starts, keys_M, *rest)
+
+    monkeypatch.setattr(spaces, "SWEEPS", 1)
+    monkeypatch.setattr(beyond_memory, "MOST_BUCKETS", 7)
+    monkeypatch.setattr(beyond_memory, "_found_by_bucket", noted)
+    found, _ = levels_and_visits(runs, packing, tmp_path, 40)
+    assert_same(found, expected)
+    assert parted == [len(level) for level in expected[:-1]]

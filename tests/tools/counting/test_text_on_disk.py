@@ -7,6 +7,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.counting import counted_data
 from rnnlm.tools.counting.counted_data import fits, on_disk
 from rnnlm.tools.prepared import preparation, prepared_text
 
@@ -25,9 +26,9 @@ def files_in(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_an_eighth_of_the_memory_holds_a_text(corpus):
-    size = sum(len(line) + 1 for line in LINES)
-    assert fits(corpus, f"{8 * size}") and not fits(corpus, f"{8 * size - 1}")
+def test_a_text_in_memory_may_hold_nothing_but_different_words(corpus):
+    size = counted_data.TIMES_ITS_SIZE * sum(len(line) + 1 for line in LINES)
+    assert fits(corpus, f"{size}") and not fits(corpus, f"{size - 1}")
 
 
 @pytest.mark.parametrize("is_named", [False, True])

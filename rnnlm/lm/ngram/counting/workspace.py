@@ -23,10 +23,13 @@ from rnnlm.storage.files.tensors import ChunkedArray
 # Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are
 # small enough to stay in the process when they are freed
 POSITIONS, NGRAMS, ROWS = 1 << 21, 1 << 17, 1 << 21
+MOST_OPEN = 1 << 10  # files of pieces that stay mapped, and are merged at a time
+SWEEPS = 16  # of a thread over an order to look up its keys; for more, they are parted first
 UNLIMITED = 1 << 40  # bytes, or things handled at a time: more than there are
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
 BYTES_PER_ROW, BYTES_PER_COLUMN = 75, 24  # sorting packed n-grams: of each, and of each column
+BYTES_PER_KEY = 75  # looking up keys
 BYTES_PER_NGRAM = 200  # estimating
 BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
 
@@ -35,12 +38,12 @@ BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the orde
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # The memory of the program, with each word of its vocabulary, when counting begins, give or take
 # VARYING_BYTES: it differs between two runs of the same command.
-PROGRAM_BYTES, HELD_PER_WORD = 120_000_000, 520
+PROGRAM_BYTES, HELD_PER_WORD = 120_000_000, 60
 VARYING_BYTES = LEAST_BYTES // 2
 # Bytes of arrays that stay in the process when they are freed
 SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
-BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
-COUNTED_PER_WORD = 80  # of that, the memory held while shards are counted
+BYTES_PER_WORD = 120  # of the vocabulary: unigrams are handled at a time
+COUNTED_PER_WORD = 60  # of that, the memory held while shards are counted
 
 
 def memory_for_arrays(memory: str, size: int) -> int:
@@ -59,13 +62,18 @@ def memory_for_arrays(memory: str, size: int) -> int:
 
 
 def check_size(
-    memory: str, size: int, held: int | None = None, tokens_read: int | None = None
+    memory: str,
+    size: int,
+    held: int | None = None,
+    tokens_read: int | None = None,
+    foreseen: int | None = None,
 ) -> None:
     """Refuse a `memory` that is too little to count with a vocabulary of that size.
 
     held: bytes in memory before counting; None: the usual number for a vocabulary of that size.
     tokens_read: number of tokens of the text that gave this vocabulary so far; None if it is
-    complete.
+    complete. foreseen: the vocabulary that the whole text is likely to have, if its length is
+    known.
     """
     if held is None:
         held = _usual_bytes(size)
@@ -87,7 +95,11 @@ def check_size(
             f"the first {tokens_read:,} tokens of the text have a vocabulary of {size:,} words, "
             f"for which counting needs at least {amount(least, unit='bytes')}"
         )
-        enough += ": the rest of the text may add words, each of which needs memory"
+        if foreseen is None:
+            enough += ": the rest of the text may add words, each of which needs memory"
+        else:
+            whole = _usual_bytes(foreseen) + LEAST_BYTES + BYTES_PER_WORD * foreseen
+            enough = f"{whole / 1e6 + 1:.0f}M: all of it is likely to have {foreseen:,} words"
     raise SettingsError(f"memory = {memory} is too little", needs, f"give {enough}")
 
 
@@ -130,6 +142,15 @@ class Workspace:
     def rows(self, columns: int, most: int = ROWS) -> int:
         """Return how many packed n-grams of so many columns a thread sorts at a time."""
         return max(1, min(most, self.memory // (BYTES_PER_ROW + BYTES_PER_COLUMN * columns)))
+
+    def keys(self, most: int) -> int:
+        """Return how many keys a thread looks up at a time, at most so many."""
+        return max(1, min(most, self.memory // BYTES_PER_KEY))
+
+    def is_swept(self, length: int) -> bool:
+        """Return whether so many keys are looked up in few enough blocks, each of which reads all
+        of the order below."""
+        return not self.in_files or length <= SWEEPS * self.threads * self.keys(UNLIMITED)
 
     def shard(self, columns: int) -> int:
         """Return how many tokens are counted together: each begins two n-grams at most."""
