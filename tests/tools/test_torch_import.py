@@ -13,12 +13,14 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import rnnlm as library
 from rnnlm.errors import ModelError
+from rnnlm.tools.torch_import import reading
 from rnnlm.tools.torch_import.importing import read_words
-from rnnlm.tools.torch_import.reading import Tensor, naming, read_torch
+from rnnlm.tools.torch_import.reading import MOST_MEMORY, Charged, Tensor, naming, read_torch
 from support.failures import checked_error
 from support.servers import client_of
 
@@ -312,7 +314,218 @@ def test_options_that_do_not_fit_a_file_are_refused(rnnlm, imported, here):
     assert ended.code and "cannot read no.pt" in ended.err
 
 
-# ---- Hostile files. Nothing that they name runs, and memory stays small.
+# ---- Files that hold several networks, or one that is saved in another way.
+
+
+def changed(model, by):
+    """Return the state of a model whose weights are all `by` larger."""
+    return {name: weight + by for name, weight in model.state_dict().items()}
+
+
+PAIRS = {
+    "model and ema": lambda model: {"model": model.state_dict(), "ema": changed(model, 0.1)},
+    "best": lambda model: {"state_dict": model.state_dict(), "best_state_dict": changed(model, 0.1)},
+    "list": lambda model: [model.state_dict(), changed(model, 0.1)],
+    "within": lambda model: model.state_dict() | {
+        f"ema.{name}": weight for name, weight in changed(model, 0.1).items()
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_one_of_two_networks_is_chosen_by_name(rnnlm, imported, form):
+    model = RNNModel()
+    names = {"best": "state_dict, best_state_dict", "list": "0, 1", "within": "., ema"}
+    named = names.get(form, "model, ema")
+    ended = imported(PAIRS[form](model))
+    checked_error(ended, 1, "model.pt holds 2 networks")
+    assert f"why: {named}" in ended.err
+    first, second = named.split(", ")
+    assert f"--part {first}" in ended.err
+    expected = [logprob(model)]
+    model.load_state_dict(changed(model, 0.1))
+    expected.append(logprob(model))
+    for part, number in zip((first, second), expected, strict=True):
+        command = f"import model.pt --vocab vocab.txt --overwrite -o out --part {part}"
+        assert rnnlm(command).code == 0
+        assert library.load("out").logprob_nats(LINE) == pytest.approx(number, rel=1e-5)
+    ended = rnnlm("import model.pt --vocab vocab.txt -o new --part x")
+    checked_error(ended, 1, "model.pt holds no network called 'x'")
+
+
+def test_equal_networks_are_one_and_parts_of_one_do_not_count(imported):
+    model = RNNModel()
+    state = model.state_dict()
+    copies = {name: weight.clone() for name, weight in state.items()}
+    halves = {name: weight for name, weight in state.items() if "decoder" not in name}
+    other = dict(copies) | {"decoder.weight": torch.ones(9, 3)}
+    for beside in (copies, halves, other):
+        held = {"first": beside, "model": state}
+        ended = imported(held, "--overwrite")
+        assert ended.code == 0, ended.err
+        assert library.load("out").logprob_nats(LINE) == pytest.approx(logprob(model), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind, layers, bias", [
+    ("LSTM", 2, False), ("GRU", 1, False), ("RNN_TANH", 1, False), ("LSTM", 1, True),
+])  # fmt: skip
+def test_missing_biases_are_zero(imported, kind, layers, bias):
+    model = RNNModel(kind, layers)
+    for name in [name for name, _ in model.rnn.named_parameters() if "bias" in name]:
+        getattr(model.rnn, name).data.zero_()
+    model.decoder.bias.data.zero_()
+    expected = logprob(model)
+    kept = {
+        name: weight
+        for name, weight in model.state_dict().items()
+        if "bias" not in name or (bias and "rnn" in name)
+    }
+    given = ["--activation", "tanh"] if kind == "RNN_TANH" else []
+    ended = imported(kept, *given)
+    assert ended.code == 0, ended.err
+    assert library.load("out").logprob_nats(LINE) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bfloat16_is_read(imported):
+    model = RNNModel().bfloat16()
+    assert imported(model).code == 0
+    expected = logprob(model.float())
+    assert library.load("out").logprob_nats(LINE) == pytest.approx(expected, rel=1e-5)
+
+
+class Dropping(nn.Module):
+    """Weight drop as a parametrisation."""
+
+    def forward(self, weight):
+        return nn.functional.dropout(weight, 0.5, self.training)
+
+
+class Parametrised(RNNModel):
+    """A model whose recurrent weight is parametrised, as a whole module holds it."""
+
+    def __init__(self, change):
+        super().__init__(layers=1)
+        self.rnn = nn.Module()
+        for name, weight in RNNModel(layers=1).rnn.named_parameters():
+            self.rnn.register_parameter(name, weight)
+        weight = self.rnn._parameters.pop("weight_hh_l0")
+        changes = [change] if isinstance(change, nn.Module) else change
+        held = nn.utils.parametrize.ParametrizationList(changes, weight)
+        self.rnn.parametrizations = nn.ModuleDict({"weight_hh_l0": held})
+
+
+def test_weight_drop_of_today_is_read_where_it_is_known(rnnlm, imported):
+    expected = logprob(RNNModel(layers=1))
+    for change in ([Dropping()], [nn.Dropout(0.5)]):
+        ended = imported(Parametrised(change).eval(), "--overwrite")
+        assert ended.code == 0, ended.err
+        assert library.load("out").logprob_nats(LINE) == pytest.approx(expected, rel=1e-5)
+
+    # A state does not say what changes the weight; a whole module may say another thing.
+    refused = "a weight that is parametrised, as dropout, softplus and orthogonal leave it alike"
+    refused = f"model.pt holds {refused}"
+    checked_error(imported(Parametrised([nn.Softplus()]).eval(), "--overwrite"), 1, refused)
+    ended = imported(Parametrised([Dropping()]), "--overwrite", save=FORMS["state"])
+    checked_error(ended, 1, refused)
+    assert "try: if it is the weight drop of awd-lstm-lm: --weight-drop" in ended.err
+    assert rnnlm("import model.pt --vocab vocab.txt -o new --weight-drop").code == 0
+    assert library.load("new").logprob_nats(LINE) == pytest.approx(expected, rel=1e-5)
+
+
+def without(name):
+    """Return a function that saves the state of a model without the tensors of one layer."""
+    return lambda model, path: torch.save(
+        {key: weight for key, weight in model.state_dict().items() if name not in key}, path
+    )
+
+
+class Odd(RNNModel):
+    """A model with a recurrent layer of another form."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.rnn = nn.LSTM(12, 10, **options)
+
+
+class Mixed(nn.Module):
+    """Elman layers of two activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Embedding(len(WORDS), 4), nn.Linear(4, len(WORDS))
+        self.rnns = nn.ModuleList([nn.RNN(4, 4), nn.RNN(4, 4, nonlinearity="relu")])
+
+
+@pytest.mark.parametrize("model, save, said", [
+    (lambda: Odd(proj_size=3), torch.save, "an LSTM with projections"),
+    (lambda: Odd(bidirectional=True), FORMS["state"], "a network of two directions"),
+    (lambda: RNNModel(layers=3), without("_l1"), "lacks layer 1"),
+    (AwdModel, without("rnns.1."), "lacks rnns.1"),
+    (Mixed, torch.save, "layers of relu and tanh"),
+])  # fmt: skip
+def test_other_networks_are_refused_by_what_they_are(imported, model, save, said):
+    ended = imported(model(), save=save)
+    assert ended.code == 1 and said in " ".join(ended.err.split()), ended.err
+
+
+def test_a_safetensors_file_says_what_to_do(rnnlm, here):
+    save_file(RNNModel().state_dict(), here / "model.safetensors")
+    (here / "vocab.txt").write_text("\n".join([*WORDS, ""]))
+    ended = rnnlm("import model.safetensors --vocab vocab.txt -o out")
+    checked_error(ended, 1, "model.safetensors is a safetensors file")
+    assert "try: torch.save(" in ended.err
+
+
+# ---- Damaged and hostile files. Nothing that they name runs, and memory stays small.
+
+
+def test_a_flipped_bit_is_noticed(imported, here):
+    def flipped(model, path):
+        torch.save(model.state_dict(), path)
+        data = bytearray(path.read_bytes())
+        data[data.index(model.decoder.weight.detach().numpy().tobytes()) + 3] ^= 0x40
+        path.write_bytes(data)
+
+    ended = imported(RNNModel(), save=flipped)
+    assert ended.code == 1 and "the checksum of" in ended.err
+
+
+MANY = {  # operations that take most memory for their bytes
+    "dictionaries": (b"", b"}"), "lists": (b"", b"]"), "marks": (b"", b"("), "names": (b"", b"ca\nb\n"),
+    "memo": (b"N", b"\x94"), "tuples": (b"N", b"\x85"), "objects": (b"ca\nb\n\x94", b"h\0)\x81}b"),
+    "texts": (b"", b"\x8c\x01a"), "numbers": (b"", b"\x8a\x08" + b"\x7f" * 8), "twice": (b"N", b"2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", MANY)
+def test_what_a_pickle_may_make_is_bounded(here, content, monkeypatch):
+    monkeypatch.setattr(Charged, "left", MOST_MEMORY // 50)  # a fiftieth of all, for speed
+    start, unit = MANY[content]
+    size = reading.MOST_BYTES // 50 - len(start) - 2
+    (here / "forged").write_bytes(b"\x80\x04" + start + unit * (size // len(unit)) + b".")
+    tracemalloc.start()
+    with pytest.raises(ModelError, match="than the limit of 200 MB"):
+        read_torch(here / "forged")
+    assert tracemalloc.get_traced_memory()[1] < 250_000_000 // 50
+    tracemalloc.stop()
+
+
+def test_a_list_of_600000_words_is_read(here, monkeypatch):
+    monkeypatch.setattr(Charged, "left", MOST_MEMORY // 50)
+    for protocol in (2, 4):
+        words = [f"word-{number:06}" for number in range(600_000 // 50)]
+        (here / "words").write_bytes(pickle.dumps(words, protocol))
+        assert read_words(here / "words") == words
+
+
+def test_the_limit_of_a_pickle_is_said(here, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_BYTES", 1 << 12)
+    (here / "long").write_bytes(pickle.dumps(list(range(3000))))
+    torch.save(list(range(3000)), here / "long.pt")
+    for name in ("long", "long.pt"):
+        with pytest.raises(ModelError, match="more than the limit of 4,096 bytes"):
+            read_torch(here / name)
+
 
 TENSOR = (
     b"ctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI%d\ntQ"

@@ -43,6 +43,16 @@ TORCH = Import(
             type=click.Choice(["tanh", "relu"]),
             help="Activation of an Elman network, where a PyTorch file does not say it.",
         ),
+        click.option(
+            "--part",
+            metavar="NAME",
+            help="Network to read of a PyTorch file that holds several, such as model or ema.",
+        ),
+        click.option(
+            "--weight-drop",
+            is_flag=True,
+            help="Parametrised weights of a PyTorch file are those of weight drop.",
+        ),
     ),
-    details=("vocab", "activation"),
+    details=("vocab", "activation", "part", "weight_drop"),
 )

@@ -9,6 +9,7 @@ multiplies.
 import re
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.tools.torch_import import FILE_KINDS
-from rnnlm.tools.torch_import.reading import Stub, Tensor, TorchFile, naming, read_torch
+from rnnlm.tools.torch_import.reading import Stub, Tensor, TorchFile, as_float32, naming, read_torch
 from rnnlm.training import card
 from rnnlm.training.imported import note_unreachable
 
@@ -36,14 +37,31 @@ ITS_WORDS = "name the words that the network was trained with, one a line"  # th
 KINDS = {4: "lstm", 3: "gru", 1: "rnn"}  # by the number of gates
 ACTIVATIONS = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
 REPOSITORIES = "word_language_model, colorlessgreenRNNs, neural-complexity and awd-lstm-lm"
+THOSE_READ = f"models of {REPOSITORIES} are read"
+# By the names of tensors and classes in a file: what it holds, and a hint.
+SPLIT = {
+    r"\btail_vectors\b": ("a network whose softmax is split (SplitCrossEntropyLoss)", THOSE_READ)
+}
 OTHERS = {
-    r"qrnn|rnns\.\d+\.(module\.)?linear\.": "a QRNN",
-    r"transformer|self_attn|pos_encoder": "a Transformer",
-    r"\btail_vectors\b": "a network whose softmax is split (SplitCrossEntropyLoss)",
-}  # by the names in a file
+    r"qrnn|rnns\.\d+\.(module\.)?linear\.": ("a QRNN", THOSE_READ),
+    r"transformer|self_attn|pos_encoder": ("a Transformer", THOSE_READ),
+    r"weight_hr_l\d": ("an LSTM with projections (proj_size)", THOSE_READ),
+    r"_l\d+_reverse": ("a network of two directions", "a language model reads in one"),
+    r"_packed_params|_all_weight_values|qtensor": (
+        "a network that is quantised", "save it before it is quantised",
+    ),
+    r"\bparametrizations\.": (
+        "a weight that is parametrised, as dropout, softplus and orthogonal leave it alike",
+        "if it is the weight drop of awd-lstm-lm: " + keyword("weight_drop", True),
+    ),
+}  # fmt: skip
 ENCODER, DECODER = "input.embedding.weight", "output.weight"
 OURS = {"encoder.weight": ENCODER, "decoder.weight": DECODER, "decoder.bias": "output.bias"}
-_OF_LAYER = re.compile(r"rnns?\.(?:(\d+)\.)?(?:module\.)?((?:weight|bias)_[ih]h)_l(\d+)(_raw)?")
+RAW = ("_raw", ".original")  # the ends of names of weights whose elements are dropped
+_OF_LAYER = re.compile(
+    r"(?P<of>rnns?\.(?:(?P<rnn>\d+)\.)?(?:module\.)?(?P<is_changed>parametrizations\.)?"
+    r"(?P<weight>(?:weight|bias)_[ih]h)_l(?P<layer>\d+))(_raw|\.original)?"
+)
 
 
 def import_torch(
@@ -53,11 +71,15 @@ def import_torch(
     *,
     vocab: Path | None,
     activation: str | None = None,
+    part: str | None = None,
+    weight_drop: bool = False,
     settings: TokenizerSettings = TokenizerSettings(),
 ) -> str:
     """Read a network from a PyTorch file, and save it in a folder; return a description of it.
 
     vocab: file of its words. activation: of an Elman network, where the file does not say it.
+    part: the network to read of several, by the beginning of its names. weight_drop: parametrised
+    weights are those whose elements are dropped in training.
 
     Raises:
         UsageError: the words or the activation are not given.
@@ -72,7 +94,7 @@ def import_torch(
     began = time.perf_counter()
     with model_folder.owned(output, overwrite, "import"):
         with naming(path):
-            arrays, chosen = read_network(path, activation)
+            arrays, chosen = read_network(path, activation, part, weight_drop)
             symbols = _arranged(arrays, read_words(vocab), vocab)
 
         # The shapes of all arrays follow from the settings.
@@ -94,19 +116,24 @@ def import_torch(
 
 
 def read_network(
-    path: Path, activation: str | None = None
+    path: Path, activation: str | None = None, part: str | None = None, drops_weights: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the weights of the network in a file by our names, and its settings."""
+    """Return the weights of a network in a file by our names, and its settings; the arguments are
+    those of :func:`import_torch`."""
     file = read_torch(path)
-    parts = dict(file.parts())
-    modules = [part for part in parts.values() if isinstance(part, Stub)]
-    arrays = _weights(file, parts, path)
+    network = _chosen_network(file, path, part, drops_weights)
+    arrays = _weights(file, network, path)
 
     # The settings follow from the shapes: an LSTM has four gates.
     count = sum(name.endswith("weight_hh") for name in arrays)
     recurrent = [arrays[f"body.layers.{number}.weight_hh"] for number in range(count)]
     sizes = [weight.shape[1] for weight in recurrent]
-    kind = KINDS[len(recurrent[0]) // sizes[0]]
+    gates = len(recurrent[0]) // sizes[0]
+    if gates not in KINDS:
+        raise ModelError(
+            f"{path} holds no model that is read here", f"its cells have {gates} gates"
+        )
+    kind = KINDS[gates]
     chosen = {
         "model": kind,
         "embedding_size": arrays[ENCODER].shape[1],
@@ -119,8 +146,7 @@ def read_network(
         del arrays[DECODER]
 
     # But Elman layers of tanh and of ReLU have the same weights.
-    modes = [module.fields.get("mode") for module in modules]
-    known = next((ACTIVATIONS[mode] for mode in modes if mode in ACTIVATIONS), None)
+    known = " and ".join(sorted(network.activations))
     if activation and (kind != "rnn" or known):
         raise UsageError(keyword("activation") + f" is not for {path}", f"it is {known or kind}")
     if kind == "rnn":
@@ -128,6 +154,8 @@ def read_network(
         if not chosen["activation"]:
             hint = "give it: " + keyword("activation", "tanh") + " or relu"
             raise UsageError(f"{path} does not say which activation it has", hint=hint)
+        if len(network.activations) > 1:
+            raise ModelError(f"{path} holds layers of {known}", "all layers have one activation")
 
     # A GRU alone multiplies its second bias.
     for name in [name for name in arrays if name.endswith("bias_hh") and kind != "gru"]:
@@ -135,50 +163,179 @@ def read_network(
     return arrays, chosen
 
 
-def _weights(file: TorchFile, parts: dict[str, Tensor | Stub], path: Path) -> dict[str, np.ndarray]:
-    """Return the weights of a file by our names, float32, the layers from the lowest up."""
-    classes = [part.name for part in parts.values() if isinstance(part, Stub)]
-    hint = f"models of {REPOSITORIES} are read"
-    for pattern, other in OTHERS.items():
-        if re.search(pattern, " ".join([*parts, *classes]), re.IGNORECASE):
-            raise ModelError(f"{path} holds {other}", hint=hint)
+# ---- The networks of a file. One may lie beside other things, such as its optimizer, or a second
+# network: the best one, or averaged weights.
 
-    # The model may lie beside other things, such as its optimizer.
-    found = next((name for name in parts if re.fullmatch(r"(.*\.)?encoder\.weight", name)), "")
-    prefix = found.removesuffix("encoder.weight")
-    tensors_found = {
+
+@dataclass(frozen=True)
+class Network:
+    """A network in a file, or what there is of one.
+
+    prefix: the beginning of its names. tensors: by our names. strange: names of other tensors.
+    gaps: layers that are missing below others. activations: of Elman modules.
+    """
+
+    prefix: str
+    tensors: dict[str, Tensor]
+    strange: list[str]
+    gaps: list[str]
+    activations: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """What `part` calls it; "." is all of the file."""
+        return self.prefix.removesuffix(".") or "."
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has an encoder, layers and a decoder, all of sizes that fit."""
+        if self.strange or not {ENCODER, DECODER, "body.layers.0.weight_hh"} <= self.tensors.keys():
+            return False
+        size = self.tensors[ENCODER].shape[-1]
+        for number in range(sum(name.endswith("weight_hh") for name in self.tensors)):
+            below = self.tensors.get(f"body.layers.{number}.weight_ih")
+            if below is None or below.shape[-1] != size:
+                return False
+            size = self.tensors[f"body.layers.{number}.weight_hh"].shape[-1]
+        return bool(self.tensors[DECODER].shape[-1] == size)
+
+
+def _chosen_network(file: TorchFile, path: Path, part: str | None, drops_weights: bool) -> Network:
+    """Return the network of a file, or the one called `part`; refuse to choose between several."""
+    parts = dict(file.parts())
+    prefixes = [
+        name.removesuffix("encoder.weight")
+        for name in parts
+        if re.fullmatch(r"(.*\.)?encoder\.weight", name)
+    ]
+    found = [_network(parts, prefix, prefixes, drops_weights) for prefix in prefixes]
+    whole = [network for network in found if network.is_whole]
+    _refuse_others(parts, has_network=bool(whole), path=path)
+
+    # What somebody names is taken, if it is there.
+    by_name = {network.name: network for network in whole or found}
+    if part is not None:
+        if part not in by_name:
+            why = f"it holds {first_of([*by_name]) or 'none'}"
+            raise ModelError(f"{path} holds no network called {part!r}", why)
+        return by_name[part]
+
+    # Networks that are equal are one.
+    if any(not _is_equal(file, whole[0], other) for other in whole[1:]):
+        hint = "name one with " + keyword("part", whole[0].name)
+        raise ModelError(f"{path} holds {plural(len(whole), 'network')}", ", ".join(by_name), hint)
+    if whole or found:
+        return (whole or found)[0]
+    held = [name for name in parts if name] or ["no named tensors"]
+    raise _no_model(path, first_of(held))
+
+
+def _network(
+    parts: dict[str, Tensor | Stub], prefix: str, prefixes: list[str], drops_weights: bool
+) -> Network:
+    """Return what there is of a network under a prefix; others may lie within it."""
+    inner = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
+    own = {
         name.removeprefix(prefix): part
         for name, part in parts.items()
-        if isinstance(part, Tensor) and name.startswith(prefix)
+        if name.startswith(prefix) and not (inner and name.startswith(inner))
     }
-    named: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     layers: dict[tuple[int, int, str], Tensor] = {}
     strange = []
-    for name, tensor in sorted(tensors_found.items()):
-        match = _OF_LAYER.fullmatch(name)
+    # A weight that is dropped is there twice: NAME is stale, NAME_raw comes after it.
+    for name in sorted(own, key=lambda name: (name.endswith(RAW), name)):
+        part, match = own[name], _OF_LAYER.fullmatch(name)
+        if not isinstance(part, Tensor):
+            continue
         if name in OURS:
-            named[OURS[name]] = tensor
-        elif match:  # awd-lstm-lm drops elements of NAME_raw, which comes last
-            layers[int(match[1] or 0), int(match[3]), match[2]] = tensor
+            tensors[OURS[name]] = part
+        elif match and (drops_weights or not match["is_changed"] or _is_dropped(own, match["of"])):
+            layers[int(match["rnn"] or 0), int(match["layer"]), match["weight"]] = part
         else:
             strange.append(name)
-    numbers = {place: n for n, place in enumerate(sorted({(rnn, n) for rnn, n, _ in layers}))}
-    for (rnn, n, name), tensor in layers.items():
-        named[f"body.layers.{numbers[rnn, n]}.{name}"] = tensor
-    if strange or not {ENCODER, DECODER, "body.layers.0.weight_hh"} <= named.keys():
-        held = first_of(
-            [part for part in strange or classes or parts if part] or ["no named tensors"]
-        )
-        raise ModelError(f"{path} holds no model that is read here", f"it holds {held}", hint)
+
+    # Layers are numbered from the lowest up, those of several modules one after the other.
+    places = sorted({(rnn, layer) for rnn, layer, _ in layers})
+    for (rnn, layer, name), tensor in layers.items():
+        tensors[f"body.layers.{places.index((rnn, layer))}.{name}"] = tensor
+    modes = {part.fields.get("mode") for part in own.values() if isinstance(part, Stub)}
+    activations = frozenset(ACTIVATIONS[mode] for mode in modes if mode in ACTIVATIONS)
+    return Network(prefix, tensors, strange, _gaps(places), activations)
+
+
+def _gaps(places: list[tuple[int, int]]) -> list[str]:
+    """Return the names of layers that are missing between or below others, given as numbers of
+    modules and of layers within them."""
+    highest = dict(places)
+    gaps = [f"rnns.{rnn}" for rnn in range(max(highest, default=0)) if rnn not in highest]
+    return gaps + [
+        f"layer {layer}"
+        for rnn, last in highest.items()
+        for layer in range(last)
+        if (rnn, layer) not in places
+    ]
+
+
+def _is_dropped(own: dict[str, Tensor | Stub], parametrised: str) -> bool:
+    """Return whether all that changes a parametrised weight are dropouts, by their classes, which
+    a state_dict does not hold."""
+    of_weight = re.compile(re.escape(parametrised) + r"\.\d+")
+    classes = [
+        part.name.rpartition(".")[2]
+        for name, part in own.items()
+        if isinstance(part, Stub) and of_weight.fullmatch(name)
+    ]
+    return bool(classes) and all("drop" in name.lower() for name in classes)
+
+
+def _refuse_others(parts: dict[str, Tensor | Stub], has_network: bool, path: Path) -> None:
+    """Refuse a network of another kind by what it is. Beside one that is read, only what changes
+    its softmax counts."""
+    classes = [part.name for part in parts.values() if isinstance(part, Stub)]
+    names = "\n".join([*parts, *classes])
+    for pattern, (other, hint) in (SPLIT if has_network else SPLIT | OTHERS).items():
+        if re.search(pattern, names, re.IGNORECASE | re.MULTILINE):
+            raise ModelError(f"{path} holds {other}", hint=hint)
+
+
+def _no_model(path: Path, held: str) -> ModelError:
+    return ModelError(f"{path} holds no model that is read here", f"it holds {held}", THOSE_READ)
+
+
+def _is_equal(file: TorchFile, one: Network, other: Network) -> bool:
+    """Return whether two networks have the same weights and activations."""
+    if one.tensors.keys() != other.tensors.keys() or one.activations != other.activations:
+        return False
+    return all(
+        np.array_equal(file.array(tensor), file.array(other.tensors[name]))
+        for name, tensor in one.tensors.items()
+    )
+
+
+def _weights(file: TorchFile, network: Network, path: Path) -> dict[str, np.ndarray]:
+    """Return the weights of a network by our names, float32, the layers from the lowest up."""
+    if network.gaps:
+        raise ModelError(f"{path} lacks {first_of(network.gaps)}", "the layers above it are there")
+    if network.strange or not {ENCODER, DECODER, "body.layers.0.weight_hh"} <= {*network.tensors}:
+        raise _no_model(path, first_of(network.strange or [network.prefix + "encoder.weight"]))
 
     # Tied weights are there twice. More numbers than bytes are tensors that overlap.
-    views = {name: file.array(tensor) for name, tensor in named.items()}
+    views = {name: file.array(tensor) for name, tensor in network.tensors.items()}
     if sum(view.size for view in views.values()) > len(file.bytes_N):
         raise ModelError(f"{path} is damaged", "its tensors overlap")
-    arrays = {name: np.array(view, np.float32, order="C") for name, view in views.items()}
+    arrays = {name: as_float32(view) for name, view in views.items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ModelError(f"{path} is damaged", f"{name} holds NaN or infinity")
+
+    # Without biases (bias=False), they are zero.
+    for name in [name for name in arrays if name.endswith("weight_hh")]:
+        layer = name.removesuffix("weight_hh")
+        biases = [f"{layer}bias_ih", f"{layer}bias_hh"]
+        if not arrays.keys() & {*biases}:
+            arrays |= {bias: np.zeros(len(arrays[name]), np.float32) for bias in biases}
+    arrays.setdefault("output.bias", np.zeros(len(arrays[DECODER]), np.float32))
     return arrays
 
 

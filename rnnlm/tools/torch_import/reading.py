@@ -11,6 +11,7 @@ import math
 import pickle
 import re
 import zipfile
+import zlib
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,19 +20,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rnnlm.amounts import amount
 from rnnlm.errors import ModelError, RnnlmError
+from rnnlm.storage.files.reading import binary_at
+from rnnlm.tools.torch_import import SAFETENSORS
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before torch 1.6
-MOST_BYTES = 1 << 24  # of pickles: their objects take up to a hundred times as much memory
+MOST_BYTES = 1 << 24  # of pickles
+MOST_MEMORY = 200_000_000  # bytes that the objects of pickles may take
+MOST_PARTS = 100_000
 DEEPEST = 16  # modules within modules
 LONGEST_NAME = 256
 DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1",
-    "BoolStorage": "u1",
+    "BoolStorage": "u1", "BFloat16Storage": "<u2",
 }  # fmt: skip
 
 
+BFLOAT16 = np.dtype("<u2")  # the upper halves of float32; no other type of torch is read as that
 # `count` numbers of a type, from number `first` of the bytes that are called `key`; and a tensor of
 # them. Both are as a file describes them, which may be wrong.
 Storage = namedtuple("Storage", "dtype key first count")
@@ -72,6 +79,31 @@ class Name(str):
         return MADE[self](*arguments) if self in MADE else Stub(self)
 
 
+# About how many bytes each operation of a pickle takes at most, by what was measured: a place in
+# the memo, a text, a number or a reference. All others may make an object with attributes.
+BYTES_OF = {
+    **dict.fromkeys((pickle.BINPUT, pickle.LONG_BINPUT, pickle.PUT, pickle.MEMOIZE), 130),
+    **dict.fromkeys((pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.UNICODE), 80),
+    **dict.fromkeys((pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINFLOAT), 64),
+    **dict.fromkeys((pickle.BINGET, pickle.LONG_BINGET, pickle.GET, pickle.NONE), 64),
+}
+BYTES_OF_OTHERS = 400
+
+
+class Charged(dict[int, Any]):
+    """The operations of pickles. Looking one up takes its bytes from what is left of MOST_MEMORY:
+    a file of a few megabytes may ask for millions of objects."""
+
+    left = MOST_MEMORY
+
+    def __getitem__(self, code: int) -> Any:
+        self.left -= BYTES_OF.get(bytes([code]), BYTES_OF_OTHERS)
+        if self.left < 0:
+            limit = amount(MOST_MEMORY, unit="bytes")
+            raise pickle.UnpicklingError(f"its objects would take more than the limit of {limit}")
+        return super().__getitem__(code)
+
+
 class Reader(pickle._Unpickler):
     """Read a pickle of names, containers and tensors.
 
@@ -86,6 +118,7 @@ class Reader(pickle._Unpickler):
     def __init__(self, bytes_N: np.ndarray) -> None:
         self.stream = io.BytesIO(bytes(bytes_N[:MOST_BYTES]))
         super().__init__(self.stream, encoding="utf-8", errors="surrogateescape")
+        self.__dict__["dispatch"] = Charged(self.dispatch)  # which the class keeps uncharged
         self.dtypes: dict[str, str] = {}  # of storages, by key
 
     def find_class(self, module: str, name: str) -> Any:
@@ -194,11 +227,12 @@ class TorchFile:
             seen.add(id(part))
             if depth < DEEPEST and len(name) < LONGEST_NAME:
                 prefix = f"{name}." if name else ""
-                waiting += [
-                    (f"{prefix}{key}", depth + 1, inner)
-                    for key, inner in _inside(part)
-                    if isinstance(inner, Tensor | Stub | dict | list | tuple)
-                ]
+                for key, inner in _inside(part):
+                    if isinstance(inner, Tensor | Stub | dict | list | tuple):
+                        waiting.append((f"{prefix}{key}", depth + 1, inner))
+                    if len(waiting) > MOST_PARTS:
+                        limit = f"the limit of {MOST_PARTS:,} parts"
+                        raise pickle.UnpicklingError(f"it has more than {limit}")
 
 
 def _inside(part: Any) -> Iterator[tuple[Any, Any]]:
@@ -212,6 +246,13 @@ def _inside(part: Any) -> Iterator[tuple[Any, Any]]:
             yield from _filled(part.fields.get(group) or {}).items()
 
 
+def as_float32(array: np.ndarray) -> np.ndarray:
+    """Return a tensor's numbers as float32, in an array of their own."""
+    if array.dtype == BFLOAT16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return np.array(array, np.float32, order="C")
+
+
 def read_torch(path: Path) -> TorchFile:
     """Read a file that torch.save wrote, or another pickle."""
     with naming(path):
@@ -221,10 +262,21 @@ def read_torch(path: Path) -> TorchFile:
         if bytes(bytes_N[:2]) == b"PK":
             raise pickle.UnpicklingError("the end of the archive is missing")
 
+        if binary_at(path) == SAFETENSORS:
+            hint = (
+                "torch.save(safetensors.torch.load_file(FILE), 'model.pt') makes one that is read"
+            )
+            raise ModelError(f"{path} is a safetensors file", "files of torch.save are read", hint)
+
         # Before torch 1.6: the version and the sizes of types, the content, the keys of storages,
         # then the length and the numbers of each storage.
         reader = Reader(bytes_N)
-        content = reader.load()
+        try:
+            content = reader.load()
+        except Exception:  # of any class, where the pickle is cut off
+            if reader.stream.tell() == MOST_BYTES:
+                _check_length(len(bytes_N))
+            raise
         places: dict[str, tuple[int, int]] = {}
         if content == MAGIC:
             _, _, content, keys = (reader.load() for _ in range(4))
@@ -240,7 +292,10 @@ def read_torch(path: Path) -> TorchFile:
 def _read_archive(path: Path, bytes_N: np.ndarray) -> TorchFile:
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
-    pickled = next((name for name in members if re.fullmatch(r"[^/]*/data\.pkl", name)), "")
+    all_pickled = [name for name in members if re.fullmatch(r"[^/]*/data\.pkl", name)]
+    if len(all_pickled) > 1:
+        raise pickle.UnpicklingError(f"it holds {', '.join(all_pickled)}")
+    pickled = next(iter(all_pickled), "")
     folder = pickled.removesuffix("data.pkl")
     if f"{folder}constants.pkl" in members or not pickled:
         raise ModelError(
@@ -255,11 +310,21 @@ def _read_archive(path: Path, bytes_N: np.ndarray) -> TorchFile:
         before = 30 + sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
         if member.compress_type != zipfile.ZIP_STORED:
             raise pickle.UnpicklingError(f"{name} is compressed")
-        places[name.removeprefix(f"{folder}data/")] = (
-            member.header_offset + before, member.file_size
-        )  # fmt: skip
+        start = member.header_offset + before
+        if zlib.crc32(memoryview(bytes_N)[start : start + member.file_size]) != member.CRC:
+            raise pickle.UnpicklingError(f"the checksum of {name} differs")
+        places[name.removeprefix(f"{folder}data/")] = start, member.file_size
     order, _ = places.get(f"{folder}byteorder", (0, 0))
     if bytes(bytes_N[order:][:3]) == b"big":
         raise pickle.UnpicklingError("its numbers are big-endian")
     start, length = places[pickled]
+    _check_length(length)
     return TorchFile(Reader(bytes_N[start:][:length]).load(), bytes_N, places)
+
+
+def _check_length(length: int) -> None:
+    """Refuse a pickle that is cut off, as it is longer than what is read of one."""
+    if length > MOST_BYTES:
+        raise pickle.UnpicklingError(
+            f"its pickle takes {length:,} bytes, more than the limit of {MOST_BYTES:,} bytes"
+        )

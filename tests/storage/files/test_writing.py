@@ -39,7 +39,9 @@ def write(path: str, check: bool) -> None:
 ], ids=["no folder", "a folder"])  # fmt: skip
 def test_impossible_output_file_is_named(here, path, why, check):
     Path("folder").mkdir()
-    with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})".replace("/", r"[/\\]")):
+    with pytest.raises(
+        OutputError, match=f"^cannot write (to )?{path}; .*({why})".replace("/", r"[/\\]")
+    ):
         write(path, check)
     assert [entry.name for entry in here.iterdir()] == ["folder"]
 

@@ -110,7 +110,9 @@ def test_misplaced_temporary_files_are_reported(tmp_path, little_memory, monkeyp
 
 def test_a_full_disk_is_an_error_leaving_nothing(little_memory, temp):
     temp.rmdir()
-    with pytest.raises(OutputError, match=re.escape(f"there is no space for temporary files in {temp}")):
+    with pytest.raises(
+        OutputError, match=re.escape(f"there is no space for temporary files in {temp}")
+    ):
         events_of(data_of(), memory="9k")
 
 
