@@ -26,7 +26,11 @@ from support.commands import environment
 from support.failures import contents, fingerprint
 from support.forks import FORK, run_command
 
-pytestmark = [pytest.mark.processes, pytest.mark.system("fork", "terminals")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.needs("tools/prepared"),
+    pytest.mark.system("fork", "terminals"),
+]
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = (

@@ -18,7 +18,7 @@ from support.tiny_seq2seq import saved
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.needs("tasks/seq2seq", "tools/mixtures", "tools/onnx_export"),
+    pytest.mark.needs("tasks/seq2seq", "tools/mixtures", "tools/onnx_export", "tools/prepared"),
     pytest.mark.system("fork"),
 ]
 

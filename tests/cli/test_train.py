@@ -11,7 +11,6 @@ import rnnlm as library
 from rnnlm.amounts import plural
 from rnnlm.system import processors
 from rnnlm.text.tokenizers.word import split_punctuation
-from rnnlm.tools.counting import counts_folder
 from support import commands
 from support.failures import checked_error
 from support.saved_models import edit_config
@@ -156,6 +155,7 @@ NGRAM = "--model ngram --order 2 --holdout 0"
 SPLITS = "note: marks are split from words, as 17% of the words have marks"
 
 
+@pytest.mark.needs("tools/counting", "tools/prepared")
 @pytest.mark.system("proc")
 @pytest.mark.parametrize("command", [
     f"train raw.txt {NGRAM}", f"train - {NGRAM}", f"train {{pipe}} {NGRAM}",
@@ -176,8 +176,7 @@ def test_all_commands_split_marks_of_raw_text_alike(rnnlm, models, here, command
     if command[0] == "train":
         says = "(17% of the words have marks): split_punctuation=true (not auto)"
     assert shown.code == 0 and says in shown.err
-    is_counts = counts_folder.is_counts("made")
-    made = counts_folder.load("made").tokenizer if is_counts else library.load_tokenizer("made")
+    made = library.load_tokenizer("made")
     assert made.fingerprint == library.load_tokenizer(models.unigram).fingerprint
 
 

@@ -18,7 +18,9 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, meas
 from rnnlm.tools.pairs.accuracy import share_interval
 from support import intervals as populations
 
-pytestmark = pytest.mark.needs("tasks/labelling")
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tools/inspection", "tools/pairs", "tools/reading"
+)
 
 
 def test_mean_interval_is_students():

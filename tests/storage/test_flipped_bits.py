@@ -36,7 +36,12 @@ from support.odd_inputs import put, quiet
 from support.tiny_models import LINES, english_lines, fit, make_tokenizer, save
 
 pytestmark = pytest.mark.needs(
-    "tasks/labelling", "tasks/seq2seq", "tools/filtering", "tools/mixtures"
+    "tasks/labelling",
+    "tasks/seq2seq",
+    "tools/counting",
+    "tools/filtering",
+    "tools/mixtures",
+    "tools/prepared",
 )
 
 SMALL_FOLDER = 20_000

@@ -31,7 +31,10 @@ ENCODINGS = {
     "<s> within": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
     "</s> at the end": (b"a </s>\n", "text, line 1: the text holds </s>"),
     "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text is a program, not a text"),
-    "a safetensors file": (b"\x88" + bytes(7) + b'{"a":1}', "text is a safetensors file, not a text"),
+    "a safetensors file": (
+        b"\x88" + bytes(7) + b'{"a":1}',
+        "text is a safetensors file, not a text",
+    ),
 }
 READERS = {
     "train": "train text --model unigram -o out",

@@ -26,7 +26,6 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.punctuation import tell_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
-from rnnlm.tools.counting.strings import count_text
 from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer
 
@@ -205,7 +204,7 @@ def test_other_forms_are_told_with_the_command_that_leaves_the_words(tmp_path, f
 THAI, CHINESE = "เขาไปตลาดวันนี้อากาศดี", "他今天很好我们去学校"
 
 
-@pytest.mark.needs("tools/vectors")
+@pytest.mark.needs("tools/counting", "tools/vectors")
 @pytest.mark.parametrize("lines, note, way", [
     (filled(PARAGRAPHS), "looks wrapped at 72 characters", "`unwrap=True` joins the lines"),
     (FORMS["CoNLL-U"], "a row a word, in column 2,", r"awk -F'\t' '$1 ~"),
@@ -213,6 +212,8 @@ THAI, CHINESE = "เขาไปตลาดวันนี้อากาศด
      '`tokenizer="char"` reads'),
 ])  # fmt: skip
 def test_every_command_that_learns_tells_of_lines_that_are_no_sentences(tmp_path, lines, note, way):
+    from rnnlm.tools.counting.strings import count_text
+
     path = tmp_path / "text.txt"
     path.write_text("\n".join(lines))
 

@@ -16,7 +16,7 @@ from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
 from support.systems import need
 
-pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq")
+pytestmark = pytest.mark.needs("tasks/labelling", "tasks/seq2seq", "tools/prepared")
 
 TOLD = "the same text is given more than once and read each time: "
 

@@ -12,7 +12,6 @@ from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request as resolve_prepare
 from rnnlm.training.plan import plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run import run
@@ -85,8 +84,16 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
     assert of(recipe=str(config)) == expected
     flags = {"plateau_factor": 0.3, "schedule": "plateau", "beta1": 0.8}
     assert of(flags={**flags, "dropout_between": 0.3, "layers": 2}) == []
+
+
+@pytest.mark.needs("tools/prepared")
+def test_idle_settings_of_a_preparation_are_told(tmp_path):
+    from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request
+
     request = PreparationRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
-    assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
+    told = idle(lambda: resolve_request(request))
+    needed = "tokenizer = sentencepiece (it is word)"
+    assert told == [f"without effect: vocab_size = 300 needs {needed}"]
 
 
 # By the rule of check_needs: what switches something on is refused, what tunes is noted.

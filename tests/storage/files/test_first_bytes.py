@@ -34,7 +34,9 @@ from rnnlm.tools.pairs.pair import read_pairs
 from rnnlm.tools.prepared.shards import Position, block_of, pieces
 from rnnlm.tools.rescoring.files import read_nbest
 
-pytestmark = pytest.mark.needs("tasks/labelling", "tools/pairs", "tools/rescoring")
+pytestmark = pytest.mark.needs(
+    "tasks/labelling", "tools/pairs", "tools/prepared", "tools/rescoring"
+)
 
 LINES = ["the red hen", "the old barn stands", "Gr\u00fc\u00dfe"]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
