@@ -87,7 +87,7 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
 
 
 @pytest.mark.needs("tools/prepared")
-def test_idle_settings_of_a_preparation_are_told(tmp_path):
+def test_idle_settings_of_a_preparation_are_told(text, tmp_path):
     from rnnlm.tools.prepared.preparation import PreparationRequest, resolve_request
 
     request = PreparationRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})

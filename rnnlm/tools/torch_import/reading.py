@@ -311,7 +311,7 @@ def _read_archive(path: Path, bytes_N: np.ndarray) -> TorchFile:
         if member.compress_type != zipfile.ZIP_STORED:
             raise pickle.UnpicklingError(f"{name} is compressed")
         start = member.header_offset + before
-        if zlib.crc32(memoryview(bytes_N)[start : start + member.file_size]) != member.CRC:
+        if zlib.crc32(bytes_N[start : start + member.file_size].data) != member.CRC:
             raise pickle.UnpicklingError(f"the checksum of {name} differs")
         places[name.removeprefix(f"{folder}data/")] = start, member.file_size
     order, _ = places.get(f"{folder}byteorder", (0, 0))
