@@ -114,6 +114,7 @@ def test_semicolon_csv_is_read_and_scored_like_the_text_itself(rnnlm, table):
     assert scores[1]["text"] == "the dog sat on the mat"
 
 
+@pytest.mark.needs("tools/counting", "tools/prepared")
 def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
     # Neither a .txt file nor standard input counts as a table.
     (texts / "table.txt").write_bytes(table)

@@ -91,6 +91,7 @@ def test_the_tokenizer_of_counts_is_one_of_a_model(rnnlm, listed):
         assert loading.load_tokenizer(f"out{number}").symbols() == list(SYMBOLS)
 
 
+@pytest.mark.needs("tools/counting")
 def test_the_vocabulary_of_characters_is_that_of_a_file(rnnlm, listed):
     listed.write_text("a\nb\n\u0159\n", encoding="utf-8")
     noted = rnnlm("count text.txt --tokenizer char --vocab a.words -o out").err
@@ -99,6 +100,7 @@ def test_the_vocabulary_of_characters_is_that_of_a_file(rnnlm, listed):
     assert "of the text is not in the vocabulary of the file" in noted
 
 
+@pytest.mark.needs("tools/counting")
 def test_words_that_are_not_what_they_seem_are_noted(rnnlm, listed):
     listed.write_text("<eps>\n#0\n!SIL\n<UNK>\nqqq\n")
     noted = rnnlm("count text.txt --vocab a.words -o out").err

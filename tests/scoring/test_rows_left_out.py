@@ -96,6 +96,7 @@ def test_what_lends_no_word(tmp_path, rows, where, texts, note):
     assert [sentence.text for sentence in found] == texts
 
 
+@pytest.mark.needs("tools/reading")
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("where", ["region=verb", "region!=subject"])
 def test_reading_times_are_explained_by_surprisals_of_whole_sentences(where):

@@ -72,6 +72,7 @@ def test_marks_are_split_where_the_text_or_a_part_of_it_has_them_as_parts_of_wor
     assert all("`split_punctuation=False` keeps them" in text for text in sent)
 
 
+@pytest.mark.needs("tools/prepared")
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_marks_behind_the_start_of_a_text_are_split_or_told_of(tmp_path, suffix):
     path = tmp_path / f"text.txt{suffix}"
@@ -93,6 +94,7 @@ def test_marks_behind_the_start_of_a_text_are_split_or_told_of(tmp_path, suffix)
         assert any("of the words have marks" in text for text in told)
 
 
+@pytest.mark.needs("tools/prepared")
 def test_a_given_tokenizer_tells_of_marks_in_raw_text(tmp_path):
     path, output = tmp_path / "raw.txt", tmp_path / "model"
     path.write_text("the man was here. the boy, too.\n" * 30)
