@@ -35,9 +35,14 @@ from rnnlm.storage.files.tables import SURROGATE, without_halves
 from rnnlm.text.encoding import LinesHash, known_ids
 from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, Progress, check_reserved, is_blank, silent
 from rnnlm.text.marks import count_marks, count_odd_spaces, tell_odd_spaces, tell_unseen
-from rnnlm.text.punctuation import glues_marks, tell_glued
 from rnnlm.text.sources import in_lists
-from rnnlm.text.unknown_words import MOST_UNKNOWN, UnknownWords, unknown_words
+from rnnlm.text.unknown_words import (
+    MOST_UNKNOWN,
+    UnknownWords,
+    glues_marks,
+    tell_glued,
+    unknown_words,
+)
 
 LINES_PER_CHUNK = 4096
 SCORERS_KEPT = 16

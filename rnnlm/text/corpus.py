@@ -30,12 +30,11 @@ from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.line_forms import BETWEEN, tell_unspaced
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import count_odd_spaces, tell_odd_spaces
-from rnnlm.text.punctuation import tell_glued
 from rnnlm.text.samples import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
-from rnnlm.text.unknown_words import MOST_UNKNOWN, unknown_words
+from rnnlm.text.unknown_words import MOST_UNKNOWN, tell_glued, unknown_words
 
 MOST_BLANK = 0.05  # share of lines of a text of characters that are dropped without a notice
 

@@ -15,8 +15,8 @@ from rnnlm.interface import Tokenizer
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.line_forms import BETWEEN, tell_form, tell_unspaced_words
 from rnnlm.text.lines import TextSettings, whole_lines
-from rnnlm.text.punctuation import tell_glued_in
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.unknown_words import tell_glued_in
 
 STRETCHES = 64
 LONGEST_LINE = 1 << 20  # bytes searched for the line end that a stretch begins after

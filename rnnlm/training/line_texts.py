@@ -22,9 +22,9 @@ from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.line_forms import tell_form, tell_unspaced_words
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.punctuation import tell_glued_in, tell_unsplit
 from rnnlm.text.sources import SourceSettings, column_of
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.unknown_words import tell_glued_in, tell_unsplit
 from rnnlm.training.overlaps import called, overlaps, warn_of
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 

@@ -24,8 +24,8 @@ from rnnlm.text.marks import (
     tell_unseen,
     watch_forms,
 )
-from rnnlm.text.punctuation import tell_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.unknown_words import tell_glued
 from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer
 

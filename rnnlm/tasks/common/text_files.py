@@ -1,10 +1,12 @@
-"""Read files of texts for a task's model, a number of texts at a time."""
+"""Read files of texts for a task's model, a number of texts at a time; pronouncing dictionaries."""
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from rnnlm.errors import TextError, keyword
+from rnnlm.storage.files.tables import LineFormat
 from rnnlm.text.named_columns import detect_format
 from rnnlm.text.sources import in_lists
 
@@ -52,3 +54,26 @@ def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
     """Return the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together.
     size: words of an item."""
     return in_lists(items, WINDOW, LARGEST_WINDOW, size)
+
+
+# ---- Pronouncing dictionaries such as CMUdict: a word, two blanks and its sounds on a line.
+
+# A word, two blanks, and its sounds; or a comment.
+_PRONOUNCED = re.compile(r";;;.*|\S+ {2,}\S+(?: \S+)*\s*")
+_VARIANT = re.compile(r"\(\d+\)$")  # behind a word that has another pronunciation, too
+
+
+def are_pronounced(lines: Sequence[str]) -> bool:
+    """Return whether most of the first lines of a file are of a pronouncing dictionary."""
+    return sum(bool(_PRONOUNCED.fullmatch(line)) for line in lines) > len(lines) / 2
+
+
+def _as_tsv(line: str) -> str:
+    """Return a line of a pronouncing dictionary as TSV, a comment as an empty line."""
+    if line.startswith(";;;") or not line.strip():
+        return "\n"
+    word, *sounds = line.split()
+    return f"{_VARIANT.sub('', word)}\t{' '.join(sounds)}\n"
+
+
+LEXICON = LineFormat(["word", "sounds"], fits=are_pronounced, as_tsv=_as_tsv)

@@ -11,8 +11,7 @@ from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import LINE_OF, Piece
-from rnnlm.tasks.common.lexicons import LEXICON
-from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
+from rnnlm.tasks.common.text_files import LEXICON, TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
 from rnnlm.tasks.labelling.formats.documents import (

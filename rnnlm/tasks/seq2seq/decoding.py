@@ -19,8 +19,13 @@ from rnnlm.scoring.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.tabular import RecordList, Result, Row
-from rnnlm.tasks.common.lexicons import LEXICON
-from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
+from rnnlm.tasks.common.text_files import (
+    LEXICON,
+    TEXT_LINES,
+    TextFileSettings,
+    detect_text_format,
+    windows,
+)
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings

@@ -133,7 +133,7 @@ class TargetSentences(SentencePart):
         Args:
             names: Names of the files.
         """
-        return on_use(__package__, "sentences:records")()(names, self)
+        return on_use(__package__, "pairs:sentences_of_pairs")()(names, self)
 
 
 # ---- How sources are decoded.

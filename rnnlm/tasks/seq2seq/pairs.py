@@ -1,4 +1,5 @@
-"""Read parallel text, a source and its targets, from tables or from files side by side."""
+"""Read parallel text, a source and its targets, from tables or from files side by side, to train,
+evaluate and score."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,20 @@ import msgspec
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword, notice, shown
+from rnnlm.scoring.sentences import (
+    CarriedColumns,
+    Columns,
+    Sentence,
+    check_encoding,
+    check_unwrap,
+    columns_beside,
+    sentences_of_rows,
+    without_marks,
+)
+from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.storage.files import tables, writing
-from rnnlm.tasks.common.lexicons import LEXICON, are_pronounced
+from rnnlm.storage.files.reading import shown_name
+from rnnlm.tasks.common.text_files import LEXICON, are_pronounced
 from rnnlm.tasks.seq2seq.options import ParallelSettings
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, lines_with_ends, without_end
@@ -20,6 +33,7 @@ from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
     InputTable,
+    RowFilter,
     Values,
     cell,
     column_named,
@@ -197,10 +211,10 @@ def _merged(pairs: Sequence[ParallelPair]) -> ParallelPair:
 # targets; a list is several references.
 
 SOURCE, TARGET = "source", "target"  # in place of names of columns
-Columns = tuple[str, str]  # of the sources, of the targets
+PairColumns = tuple[str, str]  # of the sources, of the targets
 
 
-def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
+def columns_of(table: InputTable, settings: ParallelSettings) -> PairColumns:
     """Return the columns of sources and targets of a table: those that are named, else those that
     are usually called so, else the only two in their order."""
     names, where = table.names, table.where
@@ -250,7 +264,7 @@ def languages_of(values: Values, requested: Sequence[str]) -> Values:
     return values
 
 
-def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
+def read_pair_table(source: str, format: str, collector: PairCollector) -> PairColumns | None:
     """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
     settings = collector.settings
     wanted_columns = (settings.column, settings.target_column)
@@ -272,7 +286,7 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
 
 
 def _texts(
-    values: Mapping[Any, Any], columns: Columns, where: str, settings: ParallelSettings
+    values: Mapping[Any, Any], columns: PairColumns, where: str, settings: ParallelSettings
 ) -> list[str]:
     """Return the source and the references of a row; "" for a cell that is empty."""
     texts: list[str] = []
@@ -362,17 +376,21 @@ def _expanded(paths: Paths) -> list[str]:
     return sources.expand_files(paths, "pairs", ".tsv")
 
 
+def _check_as_many(files: Sequence[str], targets: Sequence[str]) -> None:
+    if len(targets) != len(files):
+        raise UsageError(
+            f"there are {len(files)} source files and {len(targets)} target files",
+            "each source file needs a target file",
+            "name as many files with " + keyword("target"),
+        )
+
+
 def _check(
     files: Sequence[str], targets: Sequence[Sequence[str]], settings: ParallelSettings
 ) -> None:
     """Make sure that files of sources and of targets go together, and with the settings."""
     for of_reference in targets:
-        if len(of_reference) != len(files):
-            raise UsageError(
-                f"there are {len(files)} source files and {len(of_reference)} target files",
-                "each source file needs a target file",
-                "name as many files with " + keyword("target"),
-            )
+        _check_as_many(files, of_reference)
     why = ""
     if targets and settings.format not in ("auto", PARALLEL):
         why = "targets are in separate files"
@@ -403,10 +421,10 @@ def _check(
         )
 
 
-def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Columns, str]:
+def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[PairColumns, str]:
     """Collect the pairs of tables. Return the names of the columns, which are the same in all of
     them, and the format of the first."""
-    read_tables: list[tuple[str, Columns, str]] = []
+    read_tables: list[tuple[str, PairColumns, str]] = []
     for name in files:
         format = detect_format(name, collector.settings)
         columns = read_pair_table(name, format, collector)
@@ -424,3 +442,107 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Column
         return (SOURCE, TARGET), "tsv"
     _, columns, format = read_tables[0]
     return columns, format
+
+
+# ---- Targets as sentences to score: files of sources and of their targets, or tables of pairs.
+
+
+def sentences_of_pairs(
+    names: tuple[str, ...], settings: SentenceSettings
+) -> Iterator[Sentence] | None:
+    """Return the targets of files, each with its source; None if they are neither in tables of
+    pairs nor in files of targets. Refuse settings that contradict each other."""
+    if settings.given_source is not None and settings.target_column:
+        raise UsageError(
+            "the source is given twice",
+            "one source for all targets cannot be combined with a column of targets "
+            "beside their sources",
+            "choose one",
+        )
+    if settings.are_pairs and settings.sentence_columns:
+        raise UsageError(
+            keyword("sentence_columns") + " cannot be combined with columns of ids or of given "
+            "texts, with regions or pairs",
+            "each row holds one word of a sentence",
+            "leave the others out",
+        )
+    # Regions are one text cut into pieces: its pieces cannot come from two places.
+    if settings.are_pairs and settings.region_columns:
+        raise UsageError(
+            "region columns cannot be combined with pairs",
+            "a target is one column",
+            "mark regions within it: " + keyword("regions", "MARK"),
+        )
+    if settings.targets:
+        return _of_files(names, settings)
+    return _of_tables(names, settings) if settings.are_pairs else None
+
+
+def _of_files(names: tuple[str, ...], settings: SentenceSettings) -> Iterator[Sentence]:
+    """Yield the sentences of the files of targets, whose sources are on the same lines of the files
+    `names`."""
+    if (
+        settings.wants_table or settings.target_column or settings.given_source is not None
+        or settings.unwrap
+    ):  # fmt: skip
+        raise UsageError(
+            "columns, unwrapping, and one source for all, are for tables and sentences only",
+            keyword("target") + " names a file of plain lines, one target for each source",
+            "leave one out",
+        )
+    target_files = sources.expand_files(settings.targets, "targets", ".txt")
+    source_files = sources.expand_files(names, "sources", ".txt")
+    _check_as_many(source_files, target_files)
+    both = list(zip(source_files, target_files, strict=True))
+    for files in both:
+        for name in files:
+            check_encoding(name, settings)
+    for source, target in both:
+        yield from _side_by_side(source, target, settings)
+
+
+def _side_by_side(source: str, target: str, settings: SentenceSettings) -> Iterator[Sentence]:
+    for number, lines in side_by_side((source, target), settings.errors, "targets"):
+        before, text = map(settings.spaced, lines)
+        where = f"{shown_name(target)}, line {number}"
+        text, regions = without_marks(text, settings.region_mark, where)
+        columns = {SOURCE: tables.without_halves(before)}
+        yield Sentence(text, given=settings.given, columns=columns, regions=regions, source=before)
+
+
+def _of_tables(names: tuple[str, ...], settings: SentenceSettings) -> Iterator[Sentence]:
+    """Yield the targets of tables of pairs, each with its source."""
+    carried = CarriedColumns(settings.keep)
+    files = sources.expand_files(names, "pairs", ".tsv")
+    row_filter = RowFilter(settings.where, len(files))
+    for name in files:
+        check_encoding(name, settings)
+    named = (
+        settings.column, settings.target_column, settings.id_column, settings.given_column,
+        *(settings.keep or ()),
+    )  # fmt: skip
+    for name in files:
+        check_unwrap(name, settings)
+        kind = tables.kind_of(name) or tables.TSV
+        table = open_pairs(name, kind, settings.errors, named, unreadable="report")
+        yield from sentences_of_rows(row_filter.marked(table), settings, carried, _columns_to_score)
+
+
+def _columns_to_score(table: InputTable, settings: SentenceSettings) -> Columns:
+    """Find the columns of sources and targets, and those that the settings ask for."""
+    if len(table.names) < 2:
+        raise TextError(
+            f"{table.where}: not a row of a table of pairs",
+            "an encoder-decoder scores targets given their sources",
+            "name a table with "
+            + keyword("input")
+            + "; or the files of both sides, with "
+            + keyword("input")
+            + " and "
+            + keyword("target")
+            + "; or one source with "
+            + keyword("source"),
+        )
+    named = ParallelSettings(column=settings.column, target_column=settings.target_column)
+    source, target = columns_of(table, named)
+    return columns_beside(table, settings, (target,), source)

@@ -12,8 +12,8 @@ from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.writing import FileEntry
 from rnnlm.text.lines import Block, as_bytes
-from rnnlm.text.punctuation import LEAST_GLUED, share_of_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.unknown_words import LEAST_GLUED, share_of_glued
 
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer

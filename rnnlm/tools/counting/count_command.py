@@ -1,4 +1,5 @@
-"""`rnnlm count`: n-gram counts as a table or a folder, and sums of folders."""
+"""`rnnlm count`: n-gram counts as a table or a folder, and sums of folders; the options of
+`rnnlm train` on counts, and on texts that are counted beyond memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ import click
 from rnnlm.cli import terminal
 from rnnlm.cli.declaring import Command, IntRange, options_of, section
 from rnnlm.cli.options import (
+    OF_NGRAMS,
     PATH,
     check_plot,
     one_model_option,
@@ -26,13 +28,21 @@ from rnnlm.storage.files import outputs
 from rnnlm.system import quoted
 from rnnlm.text import sources
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.tools.counting.folder import COUNTED
+from rnnlm.tools.counting.source import COUNTED
+from rnnlm.training.request import TrainingRequest
 
 if TYPE_CHECKING:
     from rnnlm.tools.counting.memory_limit import MemoryUse
     from rnnlm.tools.counting.run import CountingRequest
 
 DEFAULT_ORDER = 3
+
+train_options = section(
+    "N-grams",
+    options_of(TrainingRequest, "counts"),
+    options_of(NgramSettings, "memory", "temp", "workers", "dask", default_is=""),
+    goes_with=OF_NGRAMS,
+)
 
 tokenizer_options = section(
     "Tokenizer",

@@ -33,7 +33,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
 from rnnlm.text.tokenizers.word import WordCounts
-from rnnlm.tools.counting.folder import COUNTED, COUNTS
+from rnnlm.tools.counting.source import COUNTED, COUNTS
 from rnnlm.tools.counting.store import Piece, Store, columns_of, facts_of, read_level, read_levels
 
 FORMAT_VERSION = 1

@@ -33,7 +33,7 @@ from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSetting
 from rnnlm.tools.counting import counted_data, counts_folder, strings
 from rnnlm.tools.counting.counted_data import Counted
 from rnnlm.tools.counting.counts_folder import CountedSource
-from rnnlm.tools.counting.folder import COUNTED
+from rnnlm.tools.counting.source import COUNTED
 from rnnlm.tools.counting.strings import NgramCount
 from rnnlm.tools.counting.workers import WorkerOptions
 

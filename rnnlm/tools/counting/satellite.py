@@ -15,8 +15,8 @@ SATELLITE = Satellite(
             after="prepare",
         )
     ],
-    options=named(__package__, {"train": "train_command_options:train_options"}),
-    folders=all_on_use(__package__, "folder:COUNTED"),
+    options=named(__package__, {"train": "count_command:train_options"}),
+    folders=all_on_use(__package__, "source:COUNTED"),
     sources=named(__package__, dict.fromkeys(ASKING, "source:SOURCE")),
     names=names_of(__package__),
 )

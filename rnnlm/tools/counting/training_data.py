@@ -67,11 +67,6 @@ def text_to_read(
     )
 
 
-def check_counts(folder: str) -> None:
-    """Make sure that there are counts in `folder`."""
-    counts_folder.load(folder)
-
-
 def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, ResolvedSettings]:
     """Open the counts in `folder`. Return them, and the settings with their order unless a lower
     one was requested."""

@@ -13,7 +13,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import SettingValue
+from rnnlm import registry
+from rnnlm.config import ResolvedSettings, SettingValue, names_of
 from rnnlm.errors import (
     OutputError,
     RnnlmError,
@@ -35,7 +36,7 @@ from rnnlm.storage.manifest import is_model
 from rnnlm.storage.run_files import METRICS, fitted
 from rnnlm.system import current_rank
 from rnnlm.tabular import Records, Row
-from rnnlm.text.lines import Progress, silent
+from rnnlm.text.lines import HoldoutSettings, Progress, silent
 from rnnlm.tools.grids.grid_request import (
     Combination,
     GridRequest,
@@ -45,12 +46,72 @@ from rnnlm.tools.grids.grid_request import (
     naming,
     usual_folder,
 )
-from rnnlm.tools.grids.shared_texts import SharedTexts
 from rnnlm.tools.reports.curve_plots import GRID_TABLE, curves_figure
+from rnnlm.training.line_texts import held_out_share, is_share_chosen
 from rnnlm.training.plan import Plan, check_request, plan
+from rnnlm.training.request import Texts, TrainingRequest
 from rnnlm.training.resolution import request_of
 from rnnlm.training.run import run
 from rnnlm.training.run_folder import CompletedRun
+
+# ---- Texts that are read and encoded once for several training runs.
+
+
+class SharedTexts:
+    """Opens the texts of the runs of a grid: a text that was read and encoded once is handed to
+    every run that would read and encode it in the same way. All have the same `tokenizer_from`."""
+
+    def __init__(self, tokenizer_from: str | None) -> None:
+        self.tokenizer_from = tokenizer_from
+        self.texts: dict[str, Texts] = {}
+
+    def __call__(
+        self,
+        request: TrainingRequest,
+        resolved: ResolvedSettings,
+        kind: registry.Kind,
+        progress: Progress,
+    ) -> Texts:
+        key = _key_of_texts(request, resolved, kind)
+        if key not in self.texts:
+            shared = replace(request, tokenizer_from=self.tokenizer_from)
+            task = registry.task(kind.task)
+            self.texts[key] = task.open_texts(shared, resolved, kind, progress)
+            return self.texts[key]
+
+        # The texts are there already. They bring this run the settings that they brought the first.
+        texts = self.texts[key]
+        return replace(texts, resolved=resolved.with_added(texts.resolved.added))
+
+
+def _key_of_texts(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind) -> str:
+    """Return a text that is the same for runs that read and encode their texts in the same way."""
+    task = registry.task(kind.task)
+    parts: list[object] = [
+        kind.task, request.text, request.counts, request.valid, request.test,
+        request.target, request.valid_target, request.test_target,
+    ]  # fmt: skip
+
+    # Settings that change how a text is read. A requested one may be applied more strictly.
+    names = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
+    names |= task.settings_of_data
+
+    # The share that is held out, and the seed that may draw it, matter only without a validation
+    # text.
+    if request.text and not request.valid:
+        parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
+    else:
+        names -= {"seed"}
+    for name in sorted(names & resolved.values.keys()):
+        parts.append((name, resolved.values[name], resolved.is_requested(name)))
+
+    # Whether the characters of words are read, too: their use is up to the network. A kind without
+    # that setting reads the same as one that does not use it.
+    has_characters = "characters" in resolved.values
+    parts.append(bool(resolved.values.get("characters")))
+    parts.append(has_characters and resolved.is_requested("characters"))
+    return repr(parts)
+
 
 # ---- The results of a grid's runs, read from their folders, and the table of them.
 

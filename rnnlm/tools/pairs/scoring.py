@@ -17,7 +17,7 @@ from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.scorer import checked_text
 from rnnlm.text.lines import is_blank
 from rnnlm.text.marks import count_marks, count_odd_spaces, tell_odd_spaces, tell_unseen
-from rnnlm.text.punctuation import tell_glued
+from rnnlm.text.unknown_words import tell_glued
 from rnnlm.tools.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in

@@ -56,8 +56,8 @@ from rnnlm.tools.reading.gains import (
     gain_of,
     held_out_logliks,
     in_words,
+    reading_figure,
 )
-from rnnlm.tools.reading.plots import reading_figure
 from rnnlm.tools.reading.regression import ItemSums, independent
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
 from rnnlm.tools.reading.table import Times, name_in, read_times

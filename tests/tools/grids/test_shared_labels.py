@@ -1,7 +1,7 @@
 """Runs of one grid share the texts that they read alike, and nothing else."""
 
 from rnnlm.text.lines import silent
-from rnnlm.tools.grids.shared_texts import SharedTexts
+from rnnlm.tools.grids.grid import SharedTexts
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 

@@ -1,7 +1,7 @@
 """Runs of one grid on pairs: each reads the texts of a run by itself, and is trained like it."""
 
 from rnnlm.text.lines import silent
-from rnnlm.tools.grids.shared_texts import SharedTexts
+from rnnlm.tools.grids.grid import SharedTexts
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.tiny_translators import numbers, table

@@ -14,7 +14,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.tables import LINE_OF, Piece
-from rnnlm.tasks.common.lexicons import LEXICON
+from rnnlm.tasks.common.text_files import LEXICON
 from rnnlm.tasks.labelling.formats import conllu
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, no_words
 from rnnlm.tasks.labelling.formats.labelled_tables import (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
-from rnnlm.tasks.common.lexicons import are_pronounced
+from rnnlm.tasks.common.text_files import are_pronounced
 from rnnlm.tasks.labelling.formats import conllu, documents, labelled_tables, line_formats, trees
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays

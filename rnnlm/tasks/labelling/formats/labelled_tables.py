@@ -18,7 +18,7 @@ from typing import Any
 
 from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
-from rnnlm.tasks.common.lexicons import LEXICON
+from rnnlm.tasks.common.text_files import LEXICON
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
