@@ -363,15 +363,27 @@ class TextFolder:
     is_text: ClassVar[bool] = False
 
     def is_in(self, folder: str | Path) -> bool:
-        """Return whether a folder has this form."""
+        """Return whether a folder has this form.
+
+        Args:
+            folder: The folder, which need not exist.
+        """
         return any(os.path.isfile(os.path.join(folder, name)) for name in self.indexes)
 
     def signature(self, folder: Path) -> str:
-        """Return the fact that must be the same for a run with this tokenizer to resume."""
+        """Return the fact that must be the same for a run with this tokenizer to resume.
+
+        Args:
+            folder: A folder of this form.
+        """
         return str(self.tokenizer(folder).fingerprint)
 
     def refusal(self, name: str) -> RnnlmError:
-        """Return the error where the text itself is needed."""
+        """Return the error where the text itself is needed.
+
+        Args:
+            name: The folder as it was named.
+        """
         raise NotImplementedError
 
     @property
@@ -407,10 +419,18 @@ class DataSource(Protocol):
     less_memory: str
 
     def takes(self, resolved: ResolvedSettings) -> bool:
-        """Return whether it brings the data of runs with these settings."""
+        """Return whether it brings the data of runs with these settings.
+
+        Args:
+            resolved: Settings of a run.
+        """
 
     def check(self, resolved: ResolvedSettings) -> None:
-        """Refuse settings of it that cannot work."""
+        """Refuse settings of it that cannot work.
+
+        Args:
+            resolved: Settings of a run.
+        """
 
     def text(
         self, text: Any, tokenizer: Any, share: float, resolved: ResolvedSettings, progress: Any
@@ -426,7 +446,11 @@ class DataSource(Protocol):
         """
 
     def check_counts(self, folder: str) -> None:
-        """Make sure that there are counts in a folder; read no more than needed."""
+        """Make sure that there are counts in a folder; read no more than needed.
+
+        Args:
+            folder: The folder.
+        """
 
     def open_counts(self, folder: str, resolved: ResolvedSettings) -> tuple[Any, ResolvedSettings]:
         """Open counts in place of a text. Return them, and the settings with those that they bring.

@@ -32,7 +32,7 @@ def commands_shown(path: Path, nodes: list[ast.AST]):
                 text += str(part.value)
             elif re.search(r"\brnnlm [a-z]+ |--[a-z-]+-from $", text):
                 value = ast.unparse(part.value)
-                if value not in OURS and "shlex." not in value:
+                if value not in OURS and not re.match(r"(shlex\.|quoted\()", value):
                     yield f"{path.name}:{node.lineno}: {value}"
                 text += value
 

@@ -185,7 +185,7 @@ class ScoringSettings(ValidatedSettings):
         str | None,
         about(
             "take frequencies from this model's training text, from a table of counts "
-            "(`rnnlm count`, SUBTLEX) or from a text",
+            "(such as SUBTLEX) or from a text",
             title="MODEL|FILE",
         ),
     ] = None

@@ -30,10 +30,7 @@ class TrainingRequest:
     ] = ()
     counts: Annotated[
         str | None,
-        about(
-            "folder of counts from rnnlm count, to train an n-gram model on instead of a text",
-            title="DIR",
-        ),
+        about("folder of counts, to train an n-gram model on instead of a text", title="DIR"),
     ] = None
     recipe: Annotated[
         str | None,

@@ -362,7 +362,7 @@ def _models_of_orders(settings: ReadingSettings) -> dict[str, LanguageModel]:
         raise UsageError(
             keyword("orders") + " and " + keyword("counts") + " need each other",
             "models of several orders are made from one count",
-            "rnnlm count TEXT --order 5 -o counts, then "
+            "count a text of order 5 into a folder, then "
             + keyword("orders", "1-5")
             + " "
             + keyword("counts", "counts"),

@@ -34,7 +34,7 @@ class ReadingSettings(ValidatedSettings):
         str | None,
         about(
             "take frequencies from this model's training text, from a table of counts "
-            "(`rnnlm count`, SUBTLEX) or from a text; none: the first model of words",
+            "(such as SUBTLEX) or from a text; none: the first model of words",
             title="MODEL|FILE",
         ),
     ] = None
@@ -42,8 +42,7 @@ class ReadingSettings(ValidatedSettings):
         str | None, about("add an n-gram model of each of these orders, such as 1-5", title="N-N")
     ] = None
     counts: Annotated[
-        str | None,
-        about("folder of rnnlm count that these n-gram models are made from", title="DIR"),
+        str | None, about("folder of counts that these n-gram models are made from", title="DIR")
     ] = None
     average: Annotated[
         bool, about("take the mean over subjects of each word's times, after exclusion")

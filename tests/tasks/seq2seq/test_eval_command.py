@@ -66,7 +66,9 @@ def test_decoded_metric_can_choose_weights_and_be_plotted(rnnlm, here, translato
     )
     assert outcome.code == 0, outcome.err
     for run in outcome.json["runs"]:
-        assert run["valid_bleu_low"] <= run["valid_bleu"] <= run["valid_bleu_high"]
+        assert run["valid_bleu"] >= 0
+        if "valid_bleu_low" in run:  # enough lines have a hit
+            assert run["valid_bleu_low"] <= run["valid_bleu"] <= run["valid_bleu_high"]
     assert "validation bleu" in (here / "grid" / "curves.svg").read_text()
     assert "layers=1: validation bleu " in outcome.err and " %" not in outcome.err
     assert rnnlm("report grid").rows[0] == "run steps tokens epochs seconds bleu".split()

@@ -14,6 +14,7 @@ from rnnlm.errors import OutputError, SettingsError, TextError, UsageError
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
+from rnnlm.text.samples import sampling_method
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -28,13 +29,7 @@ from rnnlm.tools.prepared.preparation import (
     prepare_exactly,
 )
 from rnnlm.tools.prepared.shards import RawPiece
-from rnnlm.tools.prepared.tokenizer_sample import (
-    FileSample,
-    even_stretches,
-    learn,
-    sampling_method,
-    start_of,
-)
+from rnnlm.tools.prepared.tokenizer_sample import FileSample, even_stretches, learn, start_of
 
 # Between two events, in seconds. Without a pause, whoever waits for them would take the processor
 # from the threads that do the work.
@@ -51,7 +46,7 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
 
     def prepare(blank_lines="skip", source=text, threads=2, tokenizer=None, **given):
         limit = MemoryLimit(20_000, 10_000_000, folder, threads)
-        limits = ResourceLimits(threads, 3_000, limit)
+        limits = ResourceLimits(threads, 3_000, 1 << 20, limit)
         monkeypatch.setattr(preparation, "resource_limits", lambda *_: limits)
         events[:] = prepare_exactly(
             [str(source)], folder, text_settings=TextSettings(blank_lines=blank_lines),
@@ -230,7 +225,7 @@ def test_sampling_depends_on_text_size_and_kind(tmp_path):
 
 def test_stretches_are_distinct_whole_lines_from_everywhere(tmp_path):
     names = [numbered(tmp_path, "a.txt", 0, 30_000), numbered(tmp_path, "b.txt", 30_000, 30_000)]
-    lines = b"".join(piece.whole for piece in even_stretches(names, 100_000)).decode().splitlines()
+    lines = b"".join(data for _, data in even_stretches(names, 100_000)).decode().splitlines()
     numbers = [int(line) for line in lines]
     assert all(len(line) == 7 for line in lines) and numbers == sorted(set(numbers))
     assert 90_000 < 8 * len(lines) < 110_000
@@ -241,7 +236,7 @@ def test_stretches_are_distinct_whole_lines_from_everywhere(tmp_path):
 
 def test_many_small_files_fill_the_stretches_together(tmp_path):
     names = [numbered(tmp_path, f"{number}.txt", number * 10, 10) for number in range(200)]
-    assert sum(len(piece) for piece in even_stretches(names, 8_000)) > 6_000
+    assert sum(len(data) for _, data in even_stretches(names, 8_000)) > 6_000
 
 
 def test_the_start_is_cut_at_a_line_end():

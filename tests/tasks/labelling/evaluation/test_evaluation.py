@@ -109,7 +109,7 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
             evaluate(model, text, **{name: value})
     with pytest.raises(UsageError, match="reading= needs a tagger or a classifier"):
         evaluate("demo", "none", reading={"column": "x"})
-    with pytest.raises(TypeError, match="unexpected keyword argument 'contxt'"):
+    with pytest.raises(UsageError, match="contxt= is no option of a tagger"):
         rnnlm.Model(model).evaluate(text, contxt=None)
     assert evaluate(model, text, context=None) is not None  # None is the usual value
     with pytest.raises(UsageError, match="train= needs a language model"):
