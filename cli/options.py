@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -296,13 +296,25 @@ def settings_of(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
     return resolve([kind], [SettingsLayer(USER, values)]).make(kind)
 
 
-def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
+class TextFlags(TypedDict, total=False):
+    """The options of commands that say how a text is read: those that were given."""
+
+    column: str
+    sentence_columns: tuple[str, ...]
+    split: str
+    encoding_errors: str
+    blank_lines: str
+    special_symbols: str
+    unwrap: bool
+
+
+def corpus_of(texts: tuple[str, ...], flags: TextFlags) -> "Text":
     """Open the text of these sources, read as `flags` say, or a prepared one."""
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
 
-    resolved = resolve([TextSettings, SourceSettings], [SettingsLayer(USER, flags)])
+    resolved = resolve([TextSettings, SourceSettings], [SettingsLayer(USER, dict(flags))])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
     refuse_if(
         flags and text.tokenizer,

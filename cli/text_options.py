@@ -1,6 +1,6 @@
 """Options of commands that read texts, and of the tokenizers of these texts."""
 
-from typing import Any
+from typing import Any, cast
 
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
@@ -8,7 +8,7 @@ from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSetting
 from rnnlm.training.request import TrainingRequest
 
 from .declaring import options_of, section, stacked
-from .options import complete_model, without_none
+from .options import TextFlags, complete_model, without_none
 
 special_symbols_option = options_of(TextSettings, "special_symbols")
 column_option = options_of(SourceSettings, "column")
@@ -59,11 +59,8 @@ tokenizer_options = stacked(
 )
 
 
-def text_flags(given: dict[str, Any]) -> dict[str, Any]:
+def text_flags(given: dict[str, Any]) -> TextFlags:
     """Take the values of `text_options` that a command has out of `given`; return the settings that
     they make."""
-    names = (
-        "column", "sentence_columns", "split", "encoding_errors", "blank_lines", "special_symbols",
-        "unwrap",
-    )  # fmt: skip
-    return without_none({name: given.pop(name, None) for name in names})
+    names = TextFlags.__annotations__
+    return cast(TextFlags, without_none({name: given.pop(name, None) for name in names}))

@@ -79,8 +79,8 @@ def command(as_json: bool, **given: Any) -> None:
 
         request_fields["shared_tokenizer"] = load_tokenizer(tokenizer_from)
         request_fields["tokenizer_name"] = tokenizer_from
-    flags = text_flags(given)
-    flags |= without_none(given)
+    of_text = text_flags(given)
+    flags = {**of_text, **without_none(given)}
 
     explained = explaining(lambda: _say_how_to_resume(request_fields["output"]))
     with (
