@@ -58,7 +58,7 @@ def test_unusable_models_are_passed_over():
 @pytest.mark.parametrize("command, needs, way_out", [
     ("tag", ANYTHING, "rnnlm train TEXT --task tagging"),
     ("translate", ANYTHING, "rnnlm train TEXT --task seq2seq"),
-    ("score", [{"sources"}], "rnnlm train TEXT --task seq2seq"),
+    ("score", [{"conditions"}], "rnnlm train TEXT --task seq2seq"),
     ("export", [{"n-grams"}], "rnnlm train TEXT --model ngram"),
 ])  # fmt: skip
 def test_an_error_says_what_to_train(command, needs, way_out):
