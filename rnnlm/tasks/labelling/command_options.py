@@ -47,7 +47,7 @@ compare_options = stacked(
     explained(
         "rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...",
         more="Taggers or classifiers of the same labels are compared by all metrics of `rnnlm "
-             "eval`. Intervals resample sentences; p-values come from approximate randomisation.",
+             "eval`. Intervals leave sentences out; p-values come from approximate randomisation.",
     ),
 )  # fmt: skip
 eval_options = stacked(
