@@ -34,7 +34,7 @@ def evaluate(
     each task has."""
     check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
-    evaluation = task.evaluate(model, text, _options(task, options))
+    evaluation = task.evaluate(model, text, _options(task, _given(options)))
     return with_intervals(evaluation, evaluation.brief) if intervals else evaluation
 
 
@@ -92,7 +92,7 @@ def compare(
         "text_settings": text_settings, "train": train, "progress": progress, "reading": reading,
         **options,
     })  # fmt: skip
-    task_options = _options(task, {**given, **options})
+    task_options = _options(task, given)
     _check_settings(task, settings)
     if text is None:
         if given or settings != ComparisonSettings():
@@ -109,16 +109,11 @@ def _given(keywords: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in keywords.items() if value not in (None, (), [], {})}
 
 
-def _options(task: Task, keywords: Mapping[str, object]) -> object:
-    """Return the options of a task by these keywords. Refuse those that models of other tasks take,
-    if they ask for something, and those that none takes."""
+def _options(task: Task, given: Mapping[str, object]) -> object:
+    """Return the options of a task, with the keywords that were given; refuse those that models of
+    other tasks take."""
     names = {task.singular: names_of([task.options]) for task in registry.all_tasks()}
-    given, known = _given(keywords), set().union(*names.values())
-    refused = [
-        name
-        for name in keywords
-        if name not in names[task.singular] and (name in given or name not in known)
-    ]
+    refused = [name for name in given if name not in names[task.singular]]
     if refused:
         takers = [
             singular for singular, option_names in names.items() if refused[0] in option_names

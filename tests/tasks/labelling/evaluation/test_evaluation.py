@@ -110,7 +110,7 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     with pytest.raises(UsageError, match="reading= needs a tagger or a classifier"):
         evaluate("demo", "none", reading={"column": "x"})
     with pytest.raises(UsageError, match="contxt= is no option of a tagger"):
-        rnnlm.Model(model).evaluate(text, contxt=None)
+        rnnlm.Model(model).evaluate(text, contxt="reset")
     assert evaluate(model, text, context=None) is not None  # None is the usual value
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare([model, model], text, train="none", names=["a", "b"])
