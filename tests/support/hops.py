@@ -39,11 +39,11 @@ class Datum(NamedTuple):
 
 
 DATA = {
-    "score": Datum(("score", "the man was here", "-m", "demo"), "", 45),
+    "score": Datum(("score", "the man was here", "-m", "demo"), "", 46),
     "rate": Datum(
         ("train", "text.txt", "--set", "learning_rate=0.01", "--budget", "10steps", "--dry-run"),
         "dry_plan",
-        37,
+        39,
     ),
 }
 
