@@ -25,6 +25,8 @@ from rnnlm.training.request import TrainingRequest
 from support.saved_models import edit_config
 from support.tiny_models import english_lines
 
+pytestmark = pytest.mark.long
+
 HERE = {"device": "cpu", "threads": 1}
 WORDS = 8  # of a reason, at most
 

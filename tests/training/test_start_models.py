@@ -21,6 +21,8 @@ from support.networks import network_settings
 from support.small_runs import SMALL, assert_equal, numbers, write
 from support.tiny_models import english_lines
 
+pytestmark = pytest.mark.long
+
 ONE = {**SMALL, "budget": "1steps"}
 
 

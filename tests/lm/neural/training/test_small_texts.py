@@ -14,6 +14,8 @@ from rnnlm.lm.neural.training import choosing, fitting
 from rnnlm.registry import kinds_of
 from rnnlm.training.plan import TrainingRequest, plan
 
+pytestmark = pytest.mark.long
+
 FOUR = """\
 our neighbour keeps three brown goats behind the mill
 nobody saw where the ferry went last night
