@@ -73,8 +73,11 @@ def explained(*examples: str, more: str = "") -> Decorator:
 
     def apply(function: Callable) -> Callable:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-        place = next(at for at, text in enumerate(paragraphs) if text.startswith("\b\n"))
-        paragraphs[place] = "\n".join([paragraphs[place], *examples])
+        blocks = [at for at, text in enumerate(paragraphs) if text.startswith("\b\n")]
+        if not blocks:  # the command has no examples yet
+            blocks = [len(paragraphs)]
+            paragraphs.append("\b")
+        paragraphs[blocks[0]] = "\n".join([paragraphs[blocks[0]], *examples])
         function.__doc__ = "\n\n".join([*paragraphs, *filter(None, [more])])
         return function
 
