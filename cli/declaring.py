@@ -20,6 +20,8 @@ from rnnlm.amounts import number, whole_number
 from rnnlm.config import Setting, describe, is_share, setting, without_percent
 from rnnlm.errors import UsageError, did_you_mean, nearest
 
+from .other_tools import OPTIONS
+
 Decorator = Callable[[Callable], Callable]
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
 MOST_SHOWN = 22  # options: of a command with more, --help shows those that most uses need
@@ -155,7 +157,19 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         context.meta[_ARGUMENTS] = tuple(arguments)
+        self._refuse_single_dashes(context, arguments)
         return super().parse_args(context, arguments)
+
+    def _refuse_single_dashes(self, context: click.Context, arguments: Sequence[str]) -> None:
+        """Refuse `-order 3`, as other tools write it: click would read it as `-o rder`."""
+        names = set(itertools.chain.from_iterable(option.opts for option in self.params))
+        for word in itertools.takewhile(lambda word: word != "--", arguments):
+            if not re.fullmatch(r"-[A-Za-z][\w-]+", word):
+                continue
+            if f"-{word}" in names:
+                raise click.NoSuchOption(word, possibilities=[f"-{word}"], ctx=context)
+            if word in OPTIONS or word[:2] not in {*names, "-h"}:
+                raise click.NoSuchOption(word, ctx=context)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command, but refuse options that would have no effect without others."""
@@ -310,12 +324,16 @@ class CommandGroup(click.Group):
         sections["Options"] = records_of(self.get_params(context), context)
         write_sections(formatter, sections)
 
+    def hint_for(self, name: str) -> str:
+        """Return what to write in place of a name that is none of a command."""
+        return nearest(name, self.names)
+
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if arguments and not self.has(arguments[0]) and not context.resilient_parsing:
             name = arguments[0]
-            hint = did_you_mean(name, ["--help"]) or nearest(name, self.names)
+            hint = did_you_mean(name, ["--help"]) or self.hint_for(name)
             raise UsageError(f"{self.unknown} {name!r}", hint=hint)
         return super().resolve_command(context, arguments)
 

@@ -25,7 +25,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import click
 
     from rnnlm import __version__, satellites
-    from rnnlm.errors import RnnlmError, RnnlmWarning, Signalled, missing_package
+    from rnnlm.errors import RnnlmError, RnnlmWarning, Signalled, did_you_mean, missing_package
     from rnnlm.system import (
         end_in_order_with_the_console,
         ending_signals,
@@ -34,7 +34,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
         share_processors,
     )
 
-    from . import terminal
+    from . import other_tools, terminal
     from .declaring import CommandGroup, stacked
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
@@ -121,6 +121,11 @@ class _Commands(CommandGroup):
     def has(self, name: str) -> bool:
         is_of_core = any(name in commands for commands in CORE_COMMANDS.values())
         return is_of_core or name in _of_satellites(name)
+
+    def hint_for(self, name: str) -> str:
+        if name in other_tools.COMMANDS:
+            return other_tools.COMMANDS[name]
+        return did_you_mean(name, self.names) or "see the commands: rnnlm --help"
 
     def load(self, name: str) -> click.Command:
         for folder in FOLDERS:
@@ -220,8 +225,8 @@ def main() -> None:
 
 
 def _run_of_this_process() -> int:
-    # Imports make many objects and no cycles: search for these a tenth as often as Python would.
-    gc.set_threshold(10_000)
+    # Imports make many objects and no cycles: search for these far less often than Python would.
+    gc.set_threshold(100_000)
     _spin_briefly()
     share_processors()
     _occupy_standard_streams()
@@ -305,13 +310,13 @@ def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None
     if isinstance(error, click.UsageError):
         hint = f"see {(error.ctx or context_of(arguments)).command_path} --help"
     if isinstance(error, click.NoSuchOption):
-        from .options import option_removed, setting_instead
+        from .options import option_removed, written_here
 
         gone = option_removed(error)
         if gone:
             terminal.show_error(gone.what)
             return
-        instead = setting_instead(error, arguments)
+        instead = written_here(error, arguments)
         if instead:
             what, hint = f"no option {error.option_name}", instead
     terminal.show_error(what, "", hint)

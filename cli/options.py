@@ -23,6 +23,7 @@ from rnnlm.system import quoted
 
 from . import terminal
 from .declaring import Decorator, IntRange, WholeNumber, stacked
+from .other_tools import OPTIONS
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.plotting import Figure
@@ -33,9 +34,11 @@ STANDARD_OUTPUT = Path("-")
 T = TypeVar("T")
 
 
-def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
-    """Return how to give a setting that somebody took for an option of `rnnlm train`; "" if it is
-    no setting."""
+def written_here(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
+    """Return how to give what somebody took for an option of `rnnlm`: one of another tool, or a
+    setting of `rnnlm train`; "" for what is neither."""
+    if error.option_name in OPTIONS:
+        return OPTIONS[error.option_name]
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
 

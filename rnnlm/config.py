@@ -54,6 +54,18 @@ OTHER_NAMES = {
     "lr": ("learning_rate", ""),
     "batch_size": ("batch_rows", ""),
     "bptt": ("bptt_tokens", ""),
+    "seq_length": ("bptt_tokens", ""),
+    "emsize": ("embedding_size", ""),
+    "nhid": ("hidden_size", ""),
+    "rnn_size": ("hidden_size", ""),
+    "nlayers": ("layers", ""),
+    "num_layers": ("layers", ""),
+    "clip": ("clip_norm", ""),
+    "wdecay": ("weight_decay", ""),
+    "wdrop": ("weight_drop", ""),
+    "dropouth": ("dropout_between", ""),
+    "dropouti": ("dropout_input", ""),
+    "dropoute": ("dropout_embedding", ""),
 }
 
 # Settings of text that look like numbers, and the other way round
@@ -690,7 +702,7 @@ OVER_BUDGET = tuple(name for name, row in SCHEDULES.items() if row.follows == "b
 
 # ---- Lengths of runs.
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_BUDGET = 1e15
 
 
@@ -705,7 +717,7 @@ class Budget:
     @classmethod
     def parse(cls, text: str, name: str = "budget") -> "Budget":
         """Parse `90s`, `3m`, `1.5h`, `20epochs` or `5000steps`."""
-        match = re.fullmatch(rf"\s*({NUMBER})\s*(s|m|h|d|epochs?|steps?)\s*", text)
+        match = re.fullmatch(rf"\s*({NUMBER})\s*(s|m|min|h|d|epochs?|steps?)\s*", text)
         amount = float(match[1]) if match else 0.0
         if not match or not 0 < amount < LONGEST_BUDGET:
             raise SettingsError(

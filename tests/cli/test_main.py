@@ -32,7 +32,7 @@ def test_the_version_names_torch_and_processors(rnnlm, monkeypatch):
 @pytest.mark.parametrize("arguments, hint", [
     ("trian", "did you mean 'train'?"), ("train --modle lstm", "--model"),
     ("list recipes lsmt", "'lstm'"), ("train --model lsmt", "'lstm'"),
-    ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "choose one of: classify"),
+    ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "see the commands: rnnlm --help"),
     ("help", "did you mean '--help'?"), ("inspect help", "did you mean '--help'?"),
     ("score --model", "see rnnlm score --help"),
 ])  # fmt: skip
