@@ -26,7 +26,10 @@ CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 # Packages of an extra of setup.cfg that has other packages than the missing one.
-_OF_EXTRAS = {"plots": "jinja2 matplotlib", "serve": "h11 prometheus_client starlette uvicorn"}
+_OF_EXTRAS = {
+    "plots": "jinja2 matplotlib",
+    "serve": "httptools prometheus_client starlette uvicorn",
+}
 LONGEST_MESSAGE = 1000  # characters: quotations from a file may be of any length
 
 

@@ -253,6 +253,8 @@ class _Guard:
         if "content-length" in headers and "transfer-encoding" in headers:
             what = "the request has both Content-Length and Transfer-Encoding"
             raise Refusal(400, what, ends_connection=True)
+        if len(headers.getlist("host")) > 1:
+            raise Refusal(400, "the request names several hosts", ends_connection=True)
         if any(each.strip().lower() != "identity" for each in headers.getlist("content-encoding")):
             raise Refusal(415, "compressed bodies are not accepted")
         if method == "POST" and not _is_json(headers.getlist("content-type")):

@@ -24,7 +24,7 @@ from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record
 
 if TYPE_CHECKING:
     import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from rnnlm.tools.serving.metrics import Metrics
     from rnnlm.tools.serving.served import ServedModels
@@ -344,17 +344,19 @@ class LimitedListener(socket.socket):
         raise BlockingIOError  # let others have their turn before the next one
 
 
-def limited_protocol(settings: limits.ServingSettings) -> "type[H11Protocol]":
+def limited_protocol(settings: limits.ServingSettings) -> "type[HttpToolsProtocol]":
     """Return uvicorn's protocol with limits on the connections of each address, unless all come
     from a proxy's."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     open_by_address: Counter[str] = Counter()
 
-    class LimitedProtocol(H11Protocol):
-        """HTTP/1.1 on one connection. counted: the address that the connection counts for."""
+    class LimitedProtocol(HttpToolsProtocol):
+        """HTTP/1.1 on one connection. counted: the address that the connection counts for. unread:
+        bytes of a head that has not ended; the parser itself has no limit for it."""
 
         counted: str | None = None
+        unread = 0
         deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
@@ -378,6 +380,22 @@ def limited_protocol(settings: limits.ServingSettings) -> "type[H11Protocol]":
                     del open_by_address[self.counted]
                 self.counted = None
             super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            self.unread += len(data)
+            super().data_received(data)
+            if self.unread > limits.MAX_HEAD:
+                self.transport.abort()
+
+        def on_headers_complete(self) -> None:
+            self.unread = 0
+            if not self.url.startswith(b"/"):  # a whole URL is no path of ours
+                self.url = b"/" + self.url
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self.unread = 0
+            super().on_body(body)
 
         def on_response_complete(self) -> None:
             self._begin_deadline()

@@ -16,6 +16,7 @@ MAX_SAMPLES = 16  # generated texts of a request
 MAX_WORDS = 100  # likely words at a place
 MAX_REQUESTS = 256  # that are answered, or wait for it
 MAX_BODY = 1_000_000  # bytes
+MAX_HEAD = 65_536  # bytes
 MAX_REQUESTS_OF_CLIENT = 64  # of these
 MAX_CONNECTIONS = 1024  # of all addresses, counted with the open files of the process
 SPARE_FILES = 64  # of those that the process may open: for answering, not for connections

@@ -141,6 +141,7 @@ CHAPTERS = {
         ([head(Content_Length=10**9, Expect="100-continue")], {413}),
         ([chunks(TOO_LARGE, 50_000)], {413, CLOSED}),
         ([chunks(b"{" * 20_000, 1)], {400}),
+        ([head("GET", "/models", X="a" * 400_000)], {CLOSED, 400, 431}),
         ([head("GET", Content_Length=2 * LARGEST) + b"a" * (2 * LARGEST)], {405, 413, CLOSED}),
     ],
     "slow": [  # they have a second for a body
