@@ -100,6 +100,7 @@ class _Envelope:
         self.app = app
         self.paths = paths
         self.metrics = metrics
+        self.lines: list[str] = []  # of the log, which are written at the loop's next turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,13 +117,18 @@ class _Envelope:
             self._log(scope, status, seconds)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        if not log.isEnabledFor(logging.INFO):
-            return
         client = scope["client"][0] if scope.get("client") else "-"
         path = scope["path"] if scope["path"] in self.paths else shown_path(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else "-"
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        log.info("%s %s %s %s %d %.1f ms", stamp, client, method, path, status, 1000 * seconds)
+        # Requests that are answered together are written together.
+        if not self.lines:
+            asyncio.get_running_loop().call_soon(self._write_log)
+        self.lines.append(f"{stamp} {client} {method} {path} {status} {1000 * seconds:.1f} ms")
+
+    def _write_log(self) -> None:
+        log.info("%s", "\n".join(self.lines))
+        self.lines.clear()
 
 
 def shown_path(path: str) -> str:

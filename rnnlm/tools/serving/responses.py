@@ -105,19 +105,26 @@ async def server_sent(
 
 async def unless_left(request: Request, answer: Awaitable[Result]) -> Result:
     """Wait for an answer; give it up when the client leaves."""
-    answering = asyncio.ensure_future(answer)
+    answering = asyncio.current_task()
+    assert answering is not None
     leaving: asyncio.Future[None] | None = None
+
+    def watch() -> None:
+        nonlocal leaving
+        leaving = asyncio.ensure_future(_left(request))
+        leaving.add_done_callback(lambda left: left.cancelled() or answering.cancel())
+
+    # Most are soon there: watching the client would take longer than it is worth.
+    timer = asyncio.get_running_loop().call_later(SOON_SECONDS, watch)
     try:
-        # Most are soon there: watching the client would take longer than it is worth.
-        await asyncio.wait({answering}, timeout=SOON_SECONDS)
-        if not answering.done():
-            leaving = asyncio.ensure_future(_left(request))
-            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise Refusal(499, "the client has disconnected")
-        return answering.result()
+        return await answer
+    except asyncio.CancelledError:
+        if leaving is None or not leaving.done():
+            raise  # the server ends, or the answer takes too long
+        answering.uncancel()
+        raise Refusal(499, "the client has disconnected") from None
     finally:
-        answering.cancel()
+        timer.cancel()
         if leaving is not None:
             leaving.cancel()
 
