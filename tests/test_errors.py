@@ -22,7 +22,10 @@ def test_missing_package_is_named_with_its_extra():
         errors.require_package("no_such_thing.inside", "dask", "CTC beam searches")
 
 
-EXTRAS = [("serve", "httptools prometheus_client starlette uvicorn"), ("plots", "jinja2 matplotlib")]
+EXTRAS = [
+    ("serve", "httptools prometheus_client starlette uvicorn"),
+    ("plots", "jinja2 matplotlib"),
+]
 
 
 @pytest.mark.parametrize("extra, packages", EXTRAS)
