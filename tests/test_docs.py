@@ -25,6 +25,7 @@ import pytest
 from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.lm.neural.training import fitting
+from support.arpa_files import save_pieces
 from support.served_processes import serving
 from support.shown import (
     PAGES,
@@ -241,6 +242,7 @@ def make_folder(folder: Path) -> Path:
         write(folder / name, "".join(records))
 
     # Models; the last lines of the text are held out.
+    save_pieces(folder, [line.lower() for line in lines])
     train, demo = ["train", str(folder / "demo.txt")], str(folder / "checkpoints" / "demo")
     assert run([*train, *SMALL, "-o", demo]) == 0
     for name in N_GRAMS:

@@ -16,7 +16,7 @@ from ..declaring import Command, options_of, stacked
 from ..options import PATH, output_option, overwrite_option, refuse_if
 
 OTHERS = satellites.entries("imports")
-OF_ARPA = ("tokenizer_from", "allow_positive", "renormalise", "quantize")
+OF_ARPA = ("tokenizer_from", "normalise", "allow_positive", "renormalise", "quantize")
 
 
 def _form_of(file: Path) -> satellites.Import | None:
@@ -41,8 +41,10 @@ def _form_of(file: Path) -> satellites.Import | None:
 @click.option(
     "--tokenizer-from",
     metavar="MODEL",
-    help="Use the tokenizer of another model, whose tokens are the words of the file.",
+    help="Use the tokenizer of another model, whose tokens are the words of the file, or of a "
+    "sentencepiece model (FILE.model), whose pieces they are.",
 )
+@options_of(TokenizerSettings, "normalise")
 @click.option(
     "--allow-positive",
     is_flag=True,
@@ -78,15 +80,20 @@ def command(
     flags = {option.name: option.opts[0] for option in command.params}
     taken = form.details if form else OF_ARPA
     is_missing = not (str(file) == "-" or file.exists())  # its reader says so
-    names = {name: other.name for other in OTHERS for name in other.details}
+    others = {name: other.name for other in OTHERS for name in other.details}
+    names = others | dict.fromkeys(OF_ARPA, "an ARPA file")
     for name, value in given.items():
         refuse_if(
             value and name not in taken and not is_missing,
-            f"{flags[name]} is for {names.get(name, 'an ARPA file')}, which {file} is not.",
+            f"{flags[name]} is for {names[name]}, which {file} is not.",
         )
+    # Only a file of pieces leaves the form of texts open.
+    model = given["tokenizer_from"]
+    forms = given["normalise"] and not Path(model or "").is_file()
     refuse_if(
-        given["tokenizer_from"] and (lowercase or split_punctuation),
-        "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",
+        model and (lowercase or split_punctuation or forms),
+        "--tokenizer-from determines the tokenizer: leave out --lowercase, --split-punctuation "
+        "and, unless it names a sentencepiece model, --normalise.",
     )
     settings = TokenizerSettings(
         lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)

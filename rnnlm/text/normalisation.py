@@ -5,9 +5,15 @@ The order is fixed: soft hyphens go, then NFC, entities, NFC again, quotes, dash
 entity is decoded until nothing is left to decode; the characters it gives are in NFC, without soft
 hyphens. No step makes work for a step before it, so a normalised text stays as it is when it is
 normalised again.
+
+The form ccnet stands alone. It does what the program of CCNet does to a line before scoring (Wenzek
+et al. 2020; cc_net/text_normalizer.py of facebookresearch/cc_net): lower case, NFD without accents,
+digits 0, the marks of IN_CCNET in ASCII, no control characters. White space at both ends goes after
+that, not before, so that nothing is left for a second time.
 """
 
 import functools
+import itertools
 import re
 import string
 import sys
@@ -18,7 +24,7 @@ from typing import TYPE_CHECKING
 from rnnlm.errors import ArgumentTypeError, given
 from rnnlm.interface import UNKNOWN
 from rnnlm.text.lines import WORD_SPACE, split_words
-from rnnlm.text.tokenizer_settings import ALL, parse_forms
+from rnnlm.text.tokenizer_settings import ALL, CCNET, parse_forms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +44,14 @@ CHARACTERS = {
     "dashes": DASHES,
     "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " "),
 }
+IN_CCNET = {
+    **dict(zip("\u3002\u3001\uff0c\u2236\uff1a\uff1b\uff1f\uff01", ".,,::;?!", strict=True)),
+    **dict(zip("\uff08\uff09\u3008\u3009\u3010\u3011\uff5e\uff05", "()<>[]~%", strict=True)),
+    **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\u300a\u300b\u300c\u300d", '"'),
+    **dict.fromkeys("\u00b4\u2019", "'"),
+    **dict.fromkeys("\u2013\u2501\u25ba", "-"),
+    "\u2014": " - ", "\uff0e": ". ", "\u2026": "...",
+}  # fmt: skip
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LONGEST_ENTITY = 34
 _SPECIAL = re.compile(r"<(?:/?s|unk)>", re.IGNORECASE)
@@ -64,6 +78,8 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     * entities: named and numbered HTML entities with their semicolon become their characters, but
       no line ends, NUL, `<s>`, `</s>` or `<unk>`.
     * nfc: letters with accents are single characters.
+    * ccnet, alone: lower case without accents, digits 0, marks as CCNet has them, no control
+      characters.
 
     Args:
         text: The text.
@@ -85,6 +101,8 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 def trace(line: str, forms: str | None) -> Traced:
     """Return the characters of a line normalised in `forms` (of :func:`parse_forms`), each with its
     origin. Origins ascend and cover the line; characters that were made together share one."""
+    if forms == CCNET:
+        return _covering(_trace_ccnet(line), len(line))
     form_names = (forms or "").split(",")
     drops_soft_hyphens = "spaces" in form_names
     traced = _trace_soft_hyphens(line) if drops_soft_hyphens else _untouched(line)
@@ -135,6 +153,8 @@ def _translation(forms: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
 
 
 def _normalised(text: str, forms: str) -> str:
+    if forms == CCNET:
+        return "\n".join(map(str.strip, _in_ccnet(text).split("\n")))
     is_ascii = text.isascii()
     drops_soft_hyphens = "spaces" in forms
     if drops_soft_hyphens and SOFT_HYPHEN in text:
@@ -154,6 +174,18 @@ def _normalised(text: str, forms: str) -> str:
     if drops_soft_hyphens and "  " in text:
         text = _SPACES.sub(" ", text)
     return text
+
+
+def _in_ccnet(text: str) -> str:
+    """Return a text in the form ccnet, but for white space at the ends of its lines."""
+    return "".join(map(_character_in_ccnet, unicodedata.normalize("NFD", text.lower())))
+
+
+@functools.cache
+def _character_in_ccnet(character: str) -> str:
+    """Return what stands for a decomposed character in lower case; lines stay lines."""
+    by_class = {"Mn": "", "Cc": "\n" if character == "\n" else "", "Nd": "0"}
+    return by_class.get(unicodedata.category(character), IN_CCNET.get(character, character))
 
 
 def _in_lines_with(character: str, text: str, function: Callable[[str], str]) -> str:
@@ -289,6 +321,15 @@ def _trace_spaces(traced: Traced) -> Traced:
         else:
             done.append((character, start, end))
     return done
+
+
+def _trace_ccnet(line: str) -> Traced:
+    # What a sigma becomes depends on the word around it, but not how many characters it becomes.
+    read = _in_ccnet(line)
+    sizes = [len(_in_ccnet(character)) for character in line]
+    origins = itertools.chain.from_iterable(map(itertools.repeat, range(len(line)), sizes))
+    traced = [(new, at, at + 1) for new, at in zip(read, origins, strict=True)]
+    return traced[len(read) - len(read.lstrip()) : len(read.rstrip())]
 
 
 def _covering(traced: Traced, length: int) -> Traced:

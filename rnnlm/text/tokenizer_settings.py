@@ -15,6 +15,7 @@ ALL = "all"
 CHOOSING = ("min_count", "max_vocab", "vocab", "vocab_size", "sentencepiece_model")
 LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
+CCNET = "ccnet"  # the form of CCNet, which stands alone
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class TokenizerSettings:
     """Settings of all tokenizers; each uses those that apply to it."""
 
     tokenizer: Annotated[
-        Literal["word", "char", "byte", "sentencepiece", "huggingface"],
+        Literal["word", "char", "byte", "sentencepiece", "huggingface", "pieces"],
         about(
-            "how to split text into tokens; huggingface: as the model does that "
+            "how to split text into tokens; huggingface, pieces: as the model or file does that "
             "`tokenizer_from` names"
         ),
     ] = "word"
@@ -69,7 +70,9 @@ class TokenizerSettings:
     normalise: Annotated[
         Annotated[str, list_in_text("names", "[a-z]", "quotes,dashes")] | None,
         about(
-            "forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all", title="FORMS"
+            "forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all; or ccnet, as "
+            "CCNet has texts: no capitals, accents and digits but 0",
+            title="FORMS",
         ),
     ] = None
     remove_punctuation: Annotated[
@@ -124,8 +127,8 @@ class NewTokenizerSettings(TokenizerSettings):
 
 
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:
-    """Return the FORMS that `forms` name, in their order, with commas between them; None: none.
-    "all" names each of them."""
+    """Return the FORMS that `forms` name, in their order, with commas between them, or CCNET; None:
+    none. "all" names each of FORMS."""
     # Names come as one text, several texts, or not at all.
     names: list[Any] = [forms or ""]
     if isinstance(forms, str):
@@ -137,11 +140,14 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
             raise ArgumentTypeError(f"the name of a form must be a str, not {given(name)}")
 
     form_names = {name.strip() for name in names} - {"", "none"}
-    unknown = sorted(form_names - {*FORMS, ALL})
+    known = [*FORMS, CCNET, ALL]
+    unknown = sorted(form_names - {*known})
     if unknown:
         raise SettingsError(
-            f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL])
+            f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], known)
         )
+    if CCNET in form_names and len(form_names) > 1:
+        raise SettingsError("normalise = ccnet cannot be combined with other forms")
     if ALL in form_names:
         return ",".join(FORMS)
-    return ",".join(form for form in FORMS if form in form_names) or None
+    return ",".join(form for form in known if form in form_names) or None

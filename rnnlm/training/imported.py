@@ -1,6 +1,7 @@
 """ARPA files imported as if their models had been trained here."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def import_arpa(
     *,
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | Path | None = None,
+    normalise: str | None = None,
     allow_positive: bool = False,
     renormalise: bool = False,
     quantize: int | None = None,
@@ -49,7 +51,10 @@ def import_arpa(
         output: Folder of the model.
         overwrite: Replace a model in `output`.
         settings: Tokenizer for texts that the model reads.
-        tokenizer_from: Model whose tokenizer to use instead.
+        tokenizer_from: Model whose tokenizer to use instead, or the file of a sentencepiece model
+            whose pieces are the words.
+        normalise: Forms in which texts are read, as for :func:`rnnlm.normalise`, or "none". None:
+            those of the settings, or of the sentencepiece model. Those of another model stay.
         allow_positive: Read positive log-probabilities, which some programs write, as 0.
         renormalise: Make probabilities sum to one after every context. A notice says by how much
             they did not.
@@ -68,12 +73,15 @@ def import_arpa(
     began = time.perf_counter()
     output = Path(output)
     borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
+    settings = replace(settings, normalise=normalise or settings.normalise)
     with model_folder.owned(output, overwrite, "import"):
         # The ids follow the file, or the tokenizer that is named.
         folds = settings.lowercase and borrowed is None
         symbols, levels = read_arpa(
             str(path), report, lowercase=folds, allow_positive=allow_positive
         )
+        if hasattr(borrowed, "with_words"):  # its words are pieces, of which a file has others
+            borrowed = borrowed.with_words(symbols, normalise)
         if borrowed is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
             if settings != TokenizerSettings():
@@ -121,10 +129,8 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     """Return the id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an
     `<unk>` that it does without."""
     id_of = {spelling: id for id, spelling in enumerate(spell_symbols(tokenizer.symbols()))}
-    differing = {*symbols} ^ id_of.keys()
-    if tokenizer.unk_id is None:
-        differing.discard(UNKNOWN)
-    odd = sorted(differing)
+    may_lack = {UNKNOWN} if tokenizer.unk_id is None else set()
+    odd = sorted(({*symbols} ^ id_of.keys()) - may_lack)
     if odd:
         raise ModelError(
             f"{path} has other words than the tokenizer",

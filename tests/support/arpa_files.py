@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from rnnlm.lm.base import span_scoring
+from rnnlm.lm.ngram.arpa import writing
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from support import tiny_models
 
 GOLDEN = Path(__file__).parent.parent / "reference" / "data" / "golden"
 SMALL = """\\data\\
@@ -139,6 +141,20 @@ def word_scores(model: NgramModel, sentence: str) -> list[float]:
     """Return log p (nats) of each word and of `</s>`."""
     ids = model.tokenizer.encode([sentence]).ids
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).tolist()
+
+
+def save_pieces(folder: Path, lines: list[str]) -> None:
+    """Make en.sp.model, and en.arpa of the pieces of these lines, as CCNet has them."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=str(folder / "en.sp"), vocab_size=400,
+        hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "en.sp.model"))
+    # A character that is no piece may be a word.
+    pieces = [" ".join(processor.encode(line, out_type=str)) for line in [*lines, "\u6f22\u5b57"]]
+    writing.export_arpa(tiny_models.fit("ngram", pieces, order=3), folder / "en.arpa")
 
 
 def kenlm_scores(path: Path, sentences: list[str]) -> list[list[float]]:

@@ -42,10 +42,10 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" becomes
     in lower case, the character of an entity) have the same span.
     """
-    if hasattr(tokenizer, "spans"):
-        return tokenizer.spans(lines)
     reads = tokenizer.normalise(lines)
-    if tokenizer.name in _BYTE_TOKENIZERS:
+    if hasattr(tokenizer, "spans"):
+        spans = tokenizer.spans(reads)
+    elif tokenizer.name in _BYTE_TOKENIZERS:
         spans = _spans_by_size(reads, tokenizer)
     else:
         spans = [

@@ -205,6 +205,7 @@ _BINARIES = {
     rb"%!PS-Adobe": ("a PostScript document", "extract its text with ps2ascii, and name that file"),
     rb"\{\\rtf1": ("an RTF document", _AS_TEXT),
     rb"mmap lm http": ("a KenLM binary", "name the ARPA file it was made from"),
+    rb"\n[\x08-\x1f]\n[\x03-\x1a][<\[][\w/]+[>\]]\x15": ("a sentencepiece model", _NAME_TEXT),
     rb"Q?blmtI? \d": ("an IRSTLM binary", "convert it: compile-lm --text yes FILE FILE.arpa"),
     rb"SRILM_BINARY_": ("an SRILM binary", "convert it: ngram -lm FILE -write-lm FILE.arpa"),
     rb"\x80[\x02-\x05]|\([ld]p[01]\n|ccopy_reg\n": ("a Python pickle", _AS_UTF8),

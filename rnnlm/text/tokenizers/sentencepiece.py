@@ -54,7 +54,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         super().__init__(settings, vocabulary)
         self._model = model
         self.segmentation = hashlib.sha256(model).hexdigest()
-        self._processor = _processor(model)
+        self._processor = processor_of(model)
         self._bytes = list(map(_piece_bytes, vocabulary.symbols))
         self._bytes[self.boundary_id] = b"\n"
         self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
@@ -75,7 +75,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         model = _train(settings, itertools.chain.from_iterable(held))
 
         # Count the pieces with a tokenizer that has no counts yet.
-        processor = _processor(model)
+        processor = processor_of(model)
         pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
         counts_V = np.zeros(len(pieces), dtype=np.int64)
         uncounted = cls(settings, Vocabulary(pieces, counts_V.copy()), model)
@@ -205,7 +205,7 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
             break
         except (RuntimeError, ValueError, OSError) as error:
             vocab_size = _possible_size(str(error), vocab_size)
-    size = _processor(model.getvalue()).get_piece_size()
+    size = processor_of(model.getvalue()).get_piece_size()
     if size < settings.vocab_size:
         notice(
             f"the text has only {size} pieces: the vocabulary is {size} instead of "
@@ -241,7 +241,8 @@ def _possible_size(message: str, vocab_size: int) -> int:
     )
 
 
-def _processor(model: bytes) -> "SentencePieceProcessor":
+def processor_of(model: bytes) -> "SentencePieceProcessor":
+    """Return sentencepiece's object for the bytes of a model."""
     import sentencepiece
 
     try:

@@ -28,7 +28,7 @@ from rnnlm.errors import (
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import normalisation
 from rnnlm.text.lines import Lines
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import CCNET, TokenizerSettings
 
 # ---- The symbols of a tokenizer in the order of their ids, with their training counts, and the
 # file `vocab.txt` that holds them.
@@ -545,7 +545,7 @@ class VocabularyTokenizer:
 
     @property
     def keeps_case(self) -> bool:
-        return not self.settings.lowercase
+        return not (self.settings.lowercase or self.settings.normalise == CCNET)
 
     @property
     def keeps_text(self) -> bool:

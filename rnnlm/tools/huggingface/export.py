@@ -211,10 +211,15 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
         assert padding_id is not None  # it was added
     else:
         settings = tokenizer.settings
-        if "entities" in (settings.normalise or ""):
+        if tokenizer.name not in _PARTS:
             raise SettingsError(
-                "normalise = entities cannot be written for Hugging Face",
-                "a tokenizer.json cannot decode HTML entities",
+                f"the {tokenizer.name} tokenizer cannot be written for Hugging Face",
+                "a tokenizer.json cannot normalise texts as it does",
+            )
+        if {"entities", "ccnet"} & {*(settings.normalise or "").split(",")}:
+            raise SettingsError(
+                f"normalise = {settings.normalise} cannot be written for Hugging Face",
+                "a tokenizer.json cannot decode HTML entities, nor read texts as CCNet does",
                 "train with the other forms, on text that `rnnlm.normalise` of Python has decoded",
             )
         if settings.remove_punctuation and settings.tokenizer != "word":

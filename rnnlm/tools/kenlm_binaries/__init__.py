@@ -1,3 +1,3 @@
 """Binary models of KenLM, read by its package `kenlm`."""
 
-KIND = "a KenLM binary"  # by the first bytes of a file
+KIND, PIECES = "a KenLM binary", "a sentencepiece model"  # by the first bytes of a file

@@ -119,6 +119,7 @@ BINARIES = {
     "IRSTLM": (b"Qblmt 3 4 2 2\n\x01\x02", "an IRSTLM binary"),
     "SRILM": (b"SRILM_BINARY_NGRAM_002\nmaxorder: 3\n\0", "an SRILM binary"),
     "KenLM": (b"mmap lm http://kheafield.com/code format version 5\n\0", "a KenLM binary"),
+    "sentencepiece": (b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\2\n", "a sentencepiece model"),
     "pickle": (pickle.dumps(LINES), "a Python pickle"),
     "pickle, as text": (pickle.dumps(LINES, protocol=0), "a Python pickle"),
     "numpy": (archive(lambda file: np.save(file, np.ones(3))), "a numpy array"),
