@@ -87,11 +87,10 @@ def command(
             value and name not in taken and not is_missing,
             f"{flags[name]} is for {names[name]}, which {file} is not.",
         )
-    # Only a file of pieces leaves the form of texts open.
-    model = given["tokenizer_from"]
-    forms = given["normalise"] and not Path(model or "").is_file()
+    # Only the file of a sentencepiece model leaves the form of texts open.
+    has_form = given["normalise"] and not Path(given["tokenizer_from"] or "").is_file()
     refuse_if(
-        model and (lowercase or split_punctuation or forms),
+        given["tokenizer_from"] and (lowercase or split_punctuation or has_form),
         "--tokenizer-from determines the tokenizer: leave out --lowercase, --split-punctuation "
         "and, unless it names a sentencepiece model, --normalise.",
     )

@@ -131,10 +131,8 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
     none. "all" names each of FORMS."""
     # Names come as one text, several texts, or not at all.
     names: list[Any] = [forms or ""]
-    if isinstance(forms, str):
-        names = forms.split(",")
-    elif isinstance(forms, Iterable):
-        names = list(forms)
+    if isinstance(forms, Iterable):
+        names = forms.split(",") if isinstance(forms, str) else list(forms)
     for name in names:
         if not isinstance(name, str):
             raise ArgumentTypeError(f"the name of a form must be a str, not {given(name)}")

@@ -52,10 +52,8 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
             _character_spans(line, tokens[:-1], tokenizer.keeps_case)
             for line, tokens in zip(reads, tokenizer.surfaces(reads), strict=True)
         ]
-    if not tokenizer.rewriting:
-        return spans
 
-    # These are spans of the rewritten line that the tokenizer read: map them back to the original.
+    # Of a rewritten line these are spans of what the tokenizer read: map them back to the original.
     for index, (line, read) in enumerate(zip(lines, reads, strict=True)):
         if read != line:
             origin = tokenizer.normalise_with_offsets(line)

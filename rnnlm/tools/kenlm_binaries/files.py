@@ -84,7 +84,15 @@ class KenlmFiles:
                 f"{path} is no binary of KenLM" if is_there else f"no file {path}",
                 hint="import an ARPA file: rnnlm import" if is_there else "write kenlm:FILE",
             )
-        _tell(path, *_files_of(path).items())
+        tokenizer = self.tokenizer(path)
+        if isinstance(tokenizer, PieceTokenizer):
+            notice(f"the words of {path.name} are pieces of the sentencepiece model beside it")
+            tokenizer.tell_form()
+        elif _are_pieces(tokenizer.symbols()):
+            notice(
+                f"the words of {path.name} are pieces, and no sentencepiece model lies beside it, "
+                "so that most words are unknown to it: rnnlm import --tokenizer-from FILE.model"
+            )
         return path
 
     def manifest(self, folder: Path) -> Manifest | None:
@@ -294,22 +302,8 @@ def _tokenizer(*files: tuple[Path, FileEntry]) -> Tokenizer:
     return PieceTokenizer(settings, _vocabulary(words or pieces), content)
 
 
-@functools.lru_cache(maxsize=8)
-def _tell(path: Path, *files: tuple[Path, FileEntry]) -> None:
-    """Say how texts are read for a binary whose words are pieces."""
-    tokenizer = FILES.tokenizer(path)
-    if isinstance(tokenizer, PieceTokenizer):
-        notice(f"the words of {path.name} are pieces of {files[-1][0].name}, which lies beside it")
-        tokenizer.tell_form()
-    elif _are_pieces(tokenizer.symbols()):
-        notice(
-            f"the words of {path.name} are pieces of words, but no sentencepiece model lies beside "
-            "it, so that most words of texts are unknown: rnnlm import --tokenizer-from FILE.model"
-        )
-
-
-def _are_pieces(words: Iterable[str]) -> bool:
-    return any(word.startswith(SPACE) for word in words)
+def _are_pieces(words: Sequence[str]) -> bool:
+    return any(word.startswith(SPACE) for word in words[:1000])
 
 
 def _vocabulary(words: Iterable[str]) -> Vocabulary:
