@@ -80,7 +80,8 @@ def import_arpa(
         symbols, levels = read_arpa(
             str(path), report, lowercase=folds, allow_positive=allow_positive
         )
-        if hasattr(borrowed, "with_words"):  # its words are pieces, of which a file has others
+        # Of pieces, a file may lack some, and have others that stand for themselves.
+        if borrowed is not None and hasattr(borrowed, "with_words"):
             borrowed = borrowed.with_words(symbols, normalise)
         if borrowed is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))

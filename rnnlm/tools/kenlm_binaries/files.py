@@ -218,7 +218,7 @@ class PieceTokenizer(SentencePieceTokenizer):
         return {symbol: id for id, symbol in enumerate(self.vocabulary.symbols)}
 
     @classmethod
-    def train(cls, *arguments: object) -> NoReturn:
+    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> NoReturn:
         """Refuse to make a tokenizer: this one is taken from a file."""
         raise SettingsError(
             "tokenizer = pieces cannot be trained",
