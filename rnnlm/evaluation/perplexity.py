@@ -570,6 +570,8 @@ def evaluate(
     groups = {}
     for name, lines in lines_of.items():
         tokens, part = encoded.of_lines(np.array(lines))
+        if encoded.unseen is not None:
+            part = replace(part, unseen=np.array([*watched.unknown_of.get(name, ())]))
         group = text_evaluation(model, logprob_N[tokens], part, context, began)
         groups[name] = with_intervals(group, group.metrics)
     return replace(evaluation, groups=groups)

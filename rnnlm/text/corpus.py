@@ -237,7 +237,8 @@ def by_group(text: Text, column: str) -> Corpus:
 class WatchedText(BlockText):
     """A text that is read once with the tokenizer of a model, for which :meth:`tell` then has
     notices: of white space that it reads, of marks glued to words that it does not know, and of
-    words that blanks do not separate. groups: of each line that was read."""
+    words that blanks do not separate. groups: of each line that was read; unknown_of: the hashes of
+    the unknown words of each."""
 
     def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
         self.text = text
@@ -247,6 +248,7 @@ class WatchedText(BlockText):
         self.unknown: list[str] = []
         self.start: Sequence[str] = []
         self.groups: list[str | None] = []
+        self.unknown_of: dict[str | None, set[int]] = {}
 
     def blocks(self) -> Iterator[Block]:
         for number, block in enumerate(self.text.blocks()):
@@ -257,7 +259,17 @@ class WatchedText(BlockText):
             elif number == 0:
                 lines = self.read_by.normalise(block.lines[:MOST_UNKNOWN])
                 self.unknown = unknown_words(lines, self.read_by.encode(lines), self.read_by)
+            if block.groups and self.read_by.name == "word":
+                self._note_unknown(block)
             yield block
+
+    def _note_unknown(self, block: Block) -> None:
+        """Add the hashes of the unknown words of each group."""
+        encoded = self.read_by.encode(self.read_by.normalise(block.lines))
+        assert encoded.unknown_words is not None  # a tokenizer of words has them
+        for place, word in zip(encoded.oov, encoded.unknown_words(), strict=True):
+            group = block.groups[bisect_right(encoded.offsets, place) - 1]
+            self.unknown_of.setdefault(group, set()).add(hash(word))
 
     def tell(self) -> None:
         """Send the notices."""

@@ -167,15 +167,27 @@ def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
             r"sed -E 's/<[^>]*>|\{\{[^}]*\}\}|\[\[([^]|]*\|)?|\]\]//g'",
         )
 
-    # Ids: words that occur once, at all beginnings or ends. (Samples may overlap, and phrases of
-    # scripts without blanks seldom occur twice.)
+    # Ids: words that occur once and are spelled like no word, at all beginnings or ends of lines of
+    # text. (Samples may overlap, and phrases of scripts without blanks seldom occur twice.) In lists
+    # of words and counts, the rest of a line does not recur, or the counts fall.
     rows = [split_words(line) for line in dict.fromkeys(filled)]
     counts = Counter(itertools.chain.from_iterable(rows))
     cut = "cut -f2- -s" if "\t" in "".join(filled[:1]) else "cut -d' ' -f2- -s"
     without_last = "sed 's/[[:space:]]*[^[:space:]]*[[:space:]]*$//'"
     for side, place, command in (("begins", 0, cut), ("ends", -1, without_last)):
         once = [row[place] for row in rows if counts[row[place]] == 1]
-        ids = sum(not _UNSPACED.search(word) for word in once)
-        are_sentences = 2 * sum(len(row) > 1 for row in rows) >= len(rows)
-        if are_sentences and ids >= max(LEAST_IDS, ALMOST_ALL * len(rows)):
+        ids = list(filter(_is_like_no_word, once))
+        recur = sum(any(counts[word] > 1 for word in row) for row in rows)
+        numbers = [int(word) for word in ids if word.isdecimal()]
+        are_counts = len(numbers) == len(ids) and numbers == sorted(numbers, reverse=True)
+        is_text = 2 * recur >= len(rows) and not are_counts
+        if is_text and len(ids) >= max(LEAST_IDS, ALMOST_ALL * len(rows)):
             yield f"each line {side} with a word that occurs once, as ids do", command
+
+
+def _is_like_no_word(word: str) -> bool:
+    """Return whether a word has digits, an underscore, or capitals behind small letters, as ids
+    have and headwords do not."""
+    has_signs = any(character.isdigit() or character == "_" for character in word)
+    has_inner_capitals = word not in (word.lower(), word.upper(), word.capitalize())
+    return (has_signs or has_inner_capitals) and not _UNSPACED.search(word)

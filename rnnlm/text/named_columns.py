@@ -8,6 +8,7 @@ is data, as a notice says, and an unclear column is an error that names the sett
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Number
@@ -192,6 +193,28 @@ class RowFilter:
         )
         sample = kept[: tables.SAMPLE_ROWS]
         return replace(table, sample=sample, rows=iter(rows), conditions=tuple(columns))
+
+
+class GroupNames:
+    """The names of groups in the cells of a table: forms that people take for one name are one."""
+
+    def __init__(self) -> None:
+        self._forms: dict[str, dict[str, None]] = {}
+
+    def of(self, cell: object) -> str | None:
+        """Return the name that a cell holds: composed, without blanks at its ends. None: it is
+        empty."""
+        if not tables.has_text(cell):
+            return None
+        name = unicodedata.normalize("NFC", tables.cell_text(cell)).strip()
+        self._forms.setdefault(name, {})[ascii(cell)] = None
+        return name
+
+    def tell(self, where: str) -> None:
+        """Send a notice of forms that became one name. where: their column."""
+        joined = [written for written in self._forms.values() if len(written) > 1]
+        if joined:
+            notice(f"{where}: {', '.join(joined[0])} are one group ({len(joined):,} such groups)")
 
 
 def cell(values: Values, column: str, where: str) -> Any:

@@ -14,7 +14,6 @@ import itertools
 import os
 import re
 import stat
-import unicodedata
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from rnnlm.storage.files.file_types import CHUNK_BYTES, is_compressed, without_s
 from rnnlm.storage.files.reading import opened, shown_name
 from rnnlm.text.named_columns import (
     KINDS,
+    GroupNames,
     InputTable,
     cell,
     column_named,
@@ -453,37 +453,30 @@ def _texts_of(
     if isinstance(settings, GroupedSourceSettings):
         columns.append(column_named(settings.group_by, table.names, table.where))
 
-    # Names that people take for one are one group.
-    forms: dict[str, dict[str, None]] = {}
-
-    def group_of(row: tables.Row) -> str | None:
-        group = row.values.get(columns[1])
-        if not tables.has_text(group):
-            return None
-        name = unicodedata.normalize("NFC", tables.cell_text(group)).strip()
-        forms.setdefault(name, {})[ascii(group)] = None
-        return name
+    groups = GroupNames()
 
     def in_group(text: str, row: tables.Row) -> str:
         if len(columns) == 1:
             return text
         grouped = GroupedRow(text)
-        grouped.group = group_of(row)
+        grouped.group = groups.of(row.values.get(columns[1]))
         return grouped
 
     if settings.sentence_columns:
         for sentence in sentences_of(table, column, settings.sentence_columns):
             if not sentence.is_repeated:
-                words = " ".join(sentence.words)
                 for row in sentence.rows if len(columns) > 1 else ():
-                    if group_of(row) != group_of(sentence.rows[0]):
+                    cells = (row.values.get(columns[1]), sentence.rows[0].values.get(columns[1]))
+                    if len({*map(groups.of, cells)}) > 1:
                         raise TextError(
                             f"{row.where}: column {columns[1]!r} changes within a sentence",
                             "groups are of whole sentences",
                             "score the words: rnnlm score --words with the same columns, and take "
                             "means by group",
                         )
+                words = " ".join(sentence.words)
                 yield in_group(words, sentence.rows[0]) if words else ""
+        groups.tell(f"{shown_name(table.source)}: column {columns[-1]!r}")
         return
 
     # All columns were read to look at them; of Parquet, one is read much faster.
@@ -500,12 +493,7 @@ def _texts_of(
         empty += text is None
         yield in_group(text or "", row)
     tell_of_empty(table.source, empty, rows, "hold no text")
-    joined = [written for written in forms.values() if len(written) > 1]
-    if joined:
-        notice(
-            f"{shown_name(table.source)}: column {columns[1]!r}: {', '.join(joined[0])} are one "
-            f"group ({len(joined):,} such groups)"
-        )
+    groups.tell(f"{shown_name(table.source)}: column {columns[-1]!r}")
 
 
 def _bundled(name: str) -> str:

@@ -84,6 +84,7 @@ def test_groups_are_sums_over_their_lines(tmp_path, suffix, context, blank_lines
     plain = evaluate(model, path, **settings).to_dict()
     assert {**whole.to_dict(), "seconds": 0} == {**plain, "seconds": 0}
     assert [*whole.groups] == order and ("one reading" in str(whole)) == (context == "carry")
+    assert [group.oov_types for group in whole.groups.values()] == [0] * 4
     for count in ("tokens", "words", "bytes", "sentences", "oov_words", "logprob_nats"):
         parts = [getattr(group, count) for group in whole.groups.values()]
         assert sum(parts) == pytest.approx(plain[count])
@@ -113,6 +114,12 @@ def test_groups_need_the_rows_of_a_table(text):
     words = Corpus((table,), source_settings=SourceSettings("w", ("s",)))
     groups = evaluate(model, words, group_by="who").groups
     assert [group.words for group in groups.values()] == [2, 1]
+    table = text("w,s,who\na,1,x\nb,1,x \nc,2,x\nb,2,x\nb,3,y\n", "w.csv")
+    with pytest.warns(rnnlm.RnnlmWarning, match="'x', 'x ' are one group"):
+        groups = evaluate(model, words, group_by="who").groups
+    assert [group.oov_types for group in groups.values()] == [2, 1]
+    assert groups["y"].ppl_adjusted == pytest.approx(groups["y"].ppl_token)
+    assert groups["x"].ppl_adjusted == pytest.approx(groups["x"].ppl_token * 2 ** (3 / 6))
     rows = [("caf\u00e9", "a"), ("cafe\u0301 ", "a"), (1, "a"), ("1", "b"), ("2", "a")]
     lines = [json.dumps({"text": line, "who": who}) for who, line in rows]
     with pytest.warns(rnnlm.RnnlmWarning, match="are one group .2 such groups."):

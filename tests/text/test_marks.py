@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import itertools
 import random
 import re
 import subprocess
@@ -175,6 +176,7 @@ def test_other_lines_are_not_taken_for_wrapped(make):
 # ---- Lines that hold more than the words of a sentence.
 
 SPOKEN = [BARE.sub("", line).lower() for line in PROSE[:220]]
+WORDLIST = list(map("".join, itertools.product("bdgklm", "aeiou", "nprst", "ao")))[:220]
 NUMBERED = [(number, line, f"spk-{number:04}") for number, line in enumerate(SPOKEN)]
 WORDS = [[*enumerate(line.split()), (0, "")] for line in SPOKEN]
 FORMS = {
@@ -320,6 +322,19 @@ def test_words_that_are_known_with_a_mark_or_without_are_told():
 ])  # fmt: skip
 def test_scripts_without_blanks_are_recognised_where_they_have_none(texts, lacks):
     assert [lacks_blanks([text] * 3) for text in texts] == [lacks] * len(texts)
+
+
+COUNTED = [f"{word} {9999 - number}" for number, word in enumerate(WORDLIST)]
+
+
+@pytest.mark.parametrize("lines", [
+    COUNTED, [" ".join(line.split()[::-1]) for line in COUNTED],  # as of `uniq -c`
+    sorted(COUNTED), [f"the {line}" for line in COUNTED],  # by word; of pairs
+    [f"{word}: {line}" for word, line in zip(WORDLIST, SPOKEN, strict=True)],  # a glossary
+    [f"{word.upper()}  {' '.join(word.upper())}" for word in WORDLIST],  # as of CMU
+], ids=str)  # fmt: skip
+def test_lists_of_words_have_no_ids(lines):
+    assert notices_of(lambda: tell_form(lines, unwraps=True)) == []
 
 
 def test_no_text_of_the_corpora_is_taken_for_another_form():

@@ -429,6 +429,10 @@ def arrow_values(column: "pyarrow.Array", errors: str | None = None) -> list[Any
     except ValueError:
         # Times that Python has no type for, such as nanoseconds
         return column.cast(pyarrow.string()).to_pylist()
+    if pyarrow.types.is_floating(column.type) and column.type.bit_width < 64:
+        # 0.1 of fewer bits is 0.1, not 0.10000000149011612.
+        narrow = column.type.to_pandas_dtype()
+        return [value if value is None else float(str(narrow(value))) for value in values]
     if "binary" not in str(column.type):
         return values
     return [_decoded(value, errors) for value in values]

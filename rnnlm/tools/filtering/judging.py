@@ -205,7 +205,8 @@ def difference_unit(
     own, general = (model.tokenizer for model in models.values())
     if own.fingerprint == general.fingerprint:
         return "token"
-    if tell and "word" in (own.name, general.name):
+    is_of_words = "word" in (own.name, general.name)
+    if tell and is_of_words and {*own.symbols()} != {*general.symbols()}:
         notice(
             "the two models know different words, and unknown ones cost little: the model that "
             "knows fewer is favoured; train both with the same words (rnnlm train --vocab FILE)"

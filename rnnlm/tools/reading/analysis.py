@@ -300,7 +300,7 @@ def analyse(
     _tell_of_unknown(times, scored)
     _tell_of_conditions(times, is_used_R)
     regions = _regions(times, frame, is_used_R, list(models))
-    rows = _used_rows(times, frame, is_used_R, settings)
+    rows = _used_rows(times, frame, is_used_R, settings, excluded)
 
     # A regression with each model's surprisals, on the same rows and folds.
     fold_G = _dealt(rows, settings)
@@ -574,9 +574,11 @@ def _tell_of_conditions(times: Times, is_used_R: np.ndarray) -> None:
 
 
 def _used_rows(
-    times: Times, frame: Frame, is_used_R: np.ndarray, settings: ReadingSettings
-) -> UsedRows:
-    """Return the rows that are used, or the means of their words. A notice tells of few items."""
+    times: Times, frame: Frame, is_used_R: np.ndarray, settings: ReadingSettings,
+    excluded: Mapping[str, int],
+) -> UsedRows:  # fmt: skip
+    """Return the rows that are used, or the means of their words. A notice tells of few items, an
+    error of a single one, with what is excluded."""
     values = {name: values_R[is_used_R] for name, values_R in frame.items()}
     values["response"] = np.log(values["time"]) if settings.response == "log" else values["time"]
     place_N = times.place_R[is_used_R]
@@ -591,6 +593,17 @@ def _used_rows(
         }
         subject_N = np.zeros(len(place_N), dtype=np.int64)
 
+    if len(set(times.sentence_P[place_N].tolist())) < 2:
+        # Perhaps others were left out, by a setting or for the reasons that are counted.
+        others = list(map(str, settings.where))
+        if len(times.sentences) > 1:
+            others += [f"{why} {count:,}" for why, count in excluded.items()]
+        hint = "name the column of items with " + keyword("item_column", "NAME")
+        raise TextError(
+            f"{times.source}: the rows that are used are of one item",
+            "nothing can be held out" + f"; left out: {', '.join(others)}" * bool(others),
+            "leave out fewer rows" if others else hint,
+        )
     group_N, items_are = _groups(times, place_N, values["response"], settings.seed)
     groups = int(group_N.max()) + 1
     if groups < FEW_ITEMS:
@@ -610,12 +623,6 @@ def _groups(
     sentence_N = times.sentence_P[place_N]
     items, item_N = np.unique(np.array(times.items)[sentence_N], return_inverse=True)
     sentences, number_N = np.unique(sentence_N, return_inverse=True)
-    if len(sentences) < 2:
-        raise TextError(
-            f"{times.source}: the rows that are used are of one item",
-            "nothing can be held out",
-            "name the column of items with " + keyword("item_column", "NAME"),
-        )
     by_sentence = len(items) < FEW_ITEMS and len(sentences) > len(items)
     group_N = number_N if by_sentence else item_N
 

@@ -38,7 +38,7 @@ from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import read_json
 from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.tools.rescoring.nbest import SCORE, Utterance, score_names
+from rnnlm.tools.rescoring.nbest import FARTHEST_BELOW_BEST, SCORE, Utterance, score_names
 from rnnlm.tools.rescoring.settings import TextMapping
 
 # ---- The features.
@@ -47,10 +47,7 @@ LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name f
 SAMPLE_TEXTS = 500
 PIECE = re.compile(r"(^| )(\u2581|##)\S|\S@@( |$)")  # of SentencePiece, BERT and subword-nmt
 TEXTS_AT_ONCE = 1 << 14
-# First passes write -1e10, the lowest number of float32 or the like for the log of zero. A score so
-# far below the best of its utterance excludes the hypothesis; no real best is below LOWEST_BEST.
-FARTHEST_BELOW_BEST = 1e6
-LOWEST_BEST = -1e9
+LOWEST_BEST = -1e9  # no real best of an utterance is below
 _Text = tuple[str, str | None]  # with its source, if a model reads that
 
 

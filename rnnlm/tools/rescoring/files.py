@@ -19,6 +19,7 @@ from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import opened, text_lines
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
+from rnnlm.text.named_columns import GroupNames
 from rnnlm.tools.rescoring.nbest import (
     Hypothesis,
     Line,
@@ -127,7 +128,11 @@ def read_nbest(
             keyword("group_by", group_by) + ": no utterance has this field, nor is there a file",
             hint="name a field of a json list, or a file of `utt group` lines",
         )
-    return _with_lines(utterances, [group_by], "group", "group_by", settings, None)
+    utterances = _with_lines(utterances, [group_by], "group", "group_by", settings, None)
+    groups = GroupNames()
+    utterances = [dataclasses.replace(one, group=groups.of(one.group)) for one in utterances]
+    groups.tell(group_by)
+    return utterances
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -315,6 +320,7 @@ _FIELDS = (
 def _read_json(builder: ListBuilder) -> None:
     settings, rescored = builder.settings, 0
     fields: dict[Any, None] = {}
+    groups = GroupNames()
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
         # The utterance, and its reference.
         fields.update(dict.fromkeys(row.values))
@@ -331,9 +337,9 @@ def _read_json(builder: ListBuilder) -> None:
             original = _field(row.values, "source", str, row.where, "text")
             builder.add_line(str(utt), "source", original, row.where)
 
-        group = row.values.get(settings.group_by) if settings.group_by else None
-        if not tables.is_gap(group):
-            builder.add_line(str(utt), "group", tables.cell_text(group), row.where)
+        group = groups.of(row.values.get(settings.group_by))
+        if group is not None:
+            builder.add_line(str(utt), "group", group, row.where)
 
         # Its hypotheses, the best first; their scores may be numbers or text.
         listed = []
@@ -362,6 +368,7 @@ def _read_json(builder: ListBuilder) -> None:
             builder.add(str(utt), rank, Hypothesis(text, score, where, scores))
             rescored += was_rescored
         builder.draft(str(utt), row.where)  # also of an utterance without hypotheses
+    groups.tell(f"{builder.source}: {settings.group_by}")
     tables.tell_unread(builder.source, fields, (*_FIELDS, str(settings.group_by)))
     if rescored:
         notice(

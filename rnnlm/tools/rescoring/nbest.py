@@ -23,6 +23,9 @@ from rnnlm.tools.rescoring.settings import ListSettings
 
 Line = Literal["reference", "source", "group"]  # parts of an utterance besides hypotheses
 SCORE = "score:"  # before the name of a further score of the first pass
+# First passes write -1e10, the lowest number of float32 or the like for the log of zero. A score so
+# far below the best of its utterance excludes the hypothesis.
+FARTHEST_BELOW_BEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,7 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
     not_best = worst = 0
     for utterance in lists:
         scores = [hypothesis.score or 0.0 for hypothesis in utterance.hypotheses]
+        scores = [score for score in scores if score >= max(scores) - FARTHEST_BELOW_BEST]
         not_best += scores[0] < max(scores)
         worst += scores[0] == min(scores) < max(scores)
     if 2 * worst > len(lists):

@@ -383,21 +383,26 @@ def _rate(rate: "WordErrorRate") -> dict[str, Any]:
     return {**vars(rate), "errors": rate.errors}
 
 
-def _group_table(groups: "dict[str, Rates]") -> terminal.Table:
+def _group_table(groups: "dict[str | None, Rates]") -> terminal.Table:
     records = []
     for group, rates in groups.items():
-        record = {"group": group, "utterances": f"{rates.first.utterances:,}"}
+        record = {"group": group or "-", "utterances": f"{rates.first.utterances:,}"}
         for name, rate in (("1-best", rates.first), ("rescored", rates.rescored)):
-            _, wer, interval, *_ = _row(name, rate, None)
-            record |= {f"{name} WER %": wer, f"{name} 95 %": interval}
+            record[f"{name} WER %"] = terminal.amount(rate.wer, unit="share")
+            if rate.cer is not None:
+                record[f"{name} CER %"] = terminal.amount(rate.cer, unit="share")
+            record[f"{name} 95 %"] = _bounds(rate)
         records.append(record | {"p": f"{rates.gain.p_value:.4f}"})
     return terminal.Table.of_records(records, left=["group"])
 
 
+def _bounds(rate: "WordErrorRate") -> str:
+    if rate.interval is None:
+        return "-"
+    return rate.interval.written(lambda bound: terminal.amount(bound, unit="share"))
+
+
 def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
-    interval = "-"
-    if rate.interval:
-        interval = rate.interval.written(lambda bound: terminal.amount(bound, unit="share"))
     gained = p_value = ""
     if gain:
         gained = terminal.amount(gain.interval.estimate if gain.interval else None, unit="share")
@@ -406,7 +411,7 @@ def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
         name,
         terminal.amount(rate.wer, unit="share"),
         *([] if rate.cer is None else [terminal.amount(rate.cer, unit="share")]),
-        interval,
+        _bounds(rate),
         f"{rate.substitutions:,}",
         f"{rate.deletions:,}",
         f"{rate.insertions:,}",

@@ -115,7 +115,7 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
     )
 
 
-def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
+def word_error_rate(edits: Sequence[Edits]) -> WordErrorRate:
     """Return the rate over utterances, with its interval (see
     :mod:`rnnlm.evaluation.resampling`)."""
     counts_S4 = np.array(list(map(astuple, edits)), dtype=np.float64).reshape(-1, 4)
@@ -151,6 +151,7 @@ class RescoredHypothesis:
         first_pass: First-pass score `score`; None if the list has none.
         features: Values of the features, by name.
         edits: Edits to the reference; None if it is not known.
+        character_edits: Edits of characters; None if no CER is computed.
     """
 
     text: str
@@ -159,6 +160,7 @@ class RescoredHypothesis:
     first_pass: float | None
     features: dict[str, float]
     edits: Edits | None
+    character_edits: Edits | None = None
 
 
 @dataclass(frozen=True)
@@ -243,12 +245,15 @@ class Rescored(Records):
         return f"<Rescored: {size}, {rates}, p {self.rates.gain.p_value:.4f}>"
 
     @property
-    def groups(self) -> dict[str, Rates]:
-        """The rates of each group of the utterances that have one, and a reference."""
-        members: dict[str, list[RescoredUtterance]] = {}
+    def groups(self) -> dict[str | None, Rates]:
+        """The rates of each group, over utterances with a reference; empty if there are none. The
+        name None: utterances without a group."""
+        members: dict[str | None, list[RescoredUtterance]] = {}
         for utterance in self.utterances:
-            if utterance.group is not None and utterance.reference is not None:
+            if utterance.reference is not None:
                 members.setdefault(utterance.group, []).append(utterance)
+        if set(members) <= {None}:
+            return {}
         return {group: _rates(utterances, self.seed) for group, utterances in members.items()}
 
     def to_rows(self) -> list[Row]:
@@ -511,7 +516,9 @@ def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
 
 
 def _applied(table: FeatureTable, weights: Weights, seed: int, cer: bool) -> Rescored:
-    utterances = _reordered(table, weights)
+    references = [one.reference for one in table.utterances if one.reference is not None]
+    unspaced = lacks_blanks(references, least=1)
+    utterances = _reordered(table, weights, has_cer=cer or unspaced)
     known = [utterance for utterance in utterances if utterance.reference is not None]
     if 0 < len(known) < len(utterances):
         notice(
@@ -519,27 +526,30 @@ def _applied(table: FeatureTable, weights: Weights, seed: int, cer: bool) -> Res
             f"other {len(known):,}"
         )
     rates = _rates(known, seed) if known else None
-    unspaced = lacks_blanks([utterance.reference or "" for utterance in known], least=1)
-    if rates and (cer or unspaced):
-        rates = _with_cer(rates, table, weights, seed, unspaced)
+    if rates and rates.first.cer is not None:
+        _tell_of_cer(references, unspaced)
     if rates and rates.oracle.wer > MUCH_WRONG:
         _tell_differing(known, rates.oracle, weights.mapping)
     return Rescored(tuple(utterances), rates, seed)
 
 
-def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
-    """Return the utterances with their hypotheses in the order of `weights`."""
+def _reordered(table: FeatureTable, weights: Weights, has_cer: bool) -> list[RescoredUtterance]:
+    """Return the utterances with their hypotheses in the order of `weights`. has_cer: also with
+    errors of characters."""
     # The score of each hypothesis; places that are not usable, or not there, come last.
     table = table.columns(list(weights.weights))
     total_SN = table.total_SN(np.array(list(weights.weights.values())))
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
 
     # Edits are known where there is a reference.
+    in_characters = _InCharacters(**vars(weights.mapping))
     reordered = []
     for row, utterance in enumerate(table.utterances):
         edits: Sequence[Edits | None] = [None] * len(utterance.hypotheses)
+        character_edits = edits
         if utterance.reference is not None:
             edits = _edits(utterance, weights.mapping)
+            character_edits = _edits(utterance, in_characters) if has_cer else character_edits
         hypotheses = []
         for at in order_SN[row].tolist():
             if at >= len(utterance.hypotheses):  # a place that other utterances have
@@ -554,6 +564,7 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
                     first_pass=hypothesis.score,
                     features=dict(zip(table.names, values, strict=True)),
                     edits=edits[at],
+                    character_edits=character_edits[at],
                 )
             )
         reordered.append(
@@ -570,18 +581,28 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
 
 
 def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
+    edits = _chosen_edits(utterances, "edits")
+    rates = list(map(word_error_rate, edits))
+
+    # The errors of characters, where they are counted, choose an oracle of their own.
+    in_characters = _chosen_edits(utterances, "character_edits")
+    if in_characters[0]:
+        cers = [word_error_rate(chosen).wer for chosen in in_characters]
+        rates = [replace(rate, cer=cer) for rate, cer in zip(rates, cers, strict=True)]
+    return Rates(*rates, _gain(*edits[:2], seed))
+
+
+def _chosen_edits(utterances: Sequence[RescoredUtterance], kind: str) -> list[list[Edits]]:
+    """Return the edits of the hypotheses that are best before, after, and of all, where they are
+    known. kind: "edits" or "character_edits"."""
     first, rescored, oracle = [], [], []
     for utterance in utterances:
-        ranked = _counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank))
-        first.append(ranked[utterance.best_before - 1])
-        rescored += _counted(utterance.hypotheses[:1])
-        oracle.append(min(ranked, key=lambda edit: edit.errors))
-    return Rates(
-        word_error_rate(first, seed),
-        word_error_rate(rescored, seed),
-        word_error_rate(oracle, seed),
-        _gain(first, rescored, seed),
-    )
+        edits_of = {one.rank: getattr(one, kind) for one in utterance.hypotheses}
+        if None not in edits_of.values():
+            first.append(edits_of[utterance.best_before])
+            rescored.append(getattr(utterance.hypotheses[0], kind))
+            oracle.append(min(edits_of.values(), key=lambda edits: edits.errors))
+    return [first, rescored, oracle]
 
 
 MUCH_WRONG = 0.5  # WER of an oracle whose texts are probably written in another way
@@ -627,28 +648,16 @@ class _InCharacters(TextMapping):
         return " ".join("".join(split_words(super().for_wer(text, where))))
 
 
-def _with_cer(
-    rates: Rates, table: FeatureTable, weights: Weights, seed: int, unspaced: bool
-) -> Rates:
-    """Return the rates with those of characters, and say why."""
-    known = [one.reference for one in table.utterances if one.reference is not None]
-    single = sum(len(split_words(reference)) == 1 for reference in known)
+def _tell_of_cer(references: Sequence[str], unspaced: bool) -> None:
+    """Send a notice that says why there is a CER."""
+    single = sum(len(split_words(reference)) == 1 for reference in references)
     why = "CER counts errors of characters, without the blanks"
     if unspaced and single:
         why = (
-            f"{single:,} of {plural(len(known), 'reference is', 'references are')} a single word, "
-            "as their script has no blanks between words: CER counts errors of characters"
+            f"{single:,} of {plural(len(references), 'reference is', 'references are')} a single "
+            "word, as their script has no blanks between words: CER counts errors of characters"
         )
     notice(why)
-    in_characters = replace(weights, mapping=_InCharacters(**vars(weights.mapping)))
-    utterances = _reordered(table, in_characters)
-    others = _rates([one for one in utterances if one.reference is not None], seed)
-    return replace(
-        rates,
-        first=replace(rates.first, cer=others.first.wer),
-        rescored=replace(rates.rescored, cer=others.rescored.wer),
-        oracle=replace(rates.oracle, cer=others.oracle.wer),
-    )
 
 
 def _counted(hypotheses: Iterable[RescoredHypothesis]) -> list[Edits]:

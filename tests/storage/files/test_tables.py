@@ -6,6 +6,7 @@ import io
 import secrets
 import tracemalloc
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -74,6 +75,16 @@ def test_empty_cells_and_semicolons_of_spreadsheets_are_read(tmp_path):
 ])  # fmt: skip
 def test_csv_delimiter_is_chosen_to_match_expected_columns(header, columns, delimiter):
     assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
+
+
+def test_floats_of_fewer_bits_are_what_they_are_written_as(tmp_path):
+    numbers = {
+        name: pyarrow.array(np.array([0.1, -3, np.inf], dtype=name), mask=np.array([0, 0, 1], bool))
+        for name in ("float16", "float32", "float64")
+    }
+    pyarrow.parquet.write_table(pyarrow.table(numbers), tmp_path / "n.parquet")
+    found = [[*row.values.values()] for row in tables.rows(str(tmp_path / "n.parquet"))]
+    assert found == [[0.1] * 3, [-3] * 3, [None] * 3]
 
 
 def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):

@@ -8,6 +8,7 @@ from datasets.fingerprint import Hasher
 
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, ModelError, TextError
+from support.failures import notices_of
 from support.tiny_models import fit, halves_model, save
 
 ROWS = {"text": ["a b", "a", None, "b b", ""], "id": [0, 1, 2, 3, 4]}  # 4, 2.83, -, 6.35, -
@@ -40,6 +41,15 @@ def test_rows_batches_and_texts_are_judged_alike_and_wrong_ones_errors():
         keep(["a"])
     with pytest.raises(ModelError, match="no model named 'nowhere'"):
         rnnlm.filter("nowhere", max_perplexity=4)
+
+
+def test_words_in_another_order_are_the_same_words():
+    model, *others = (fit("unigram", [line]) for line in ("a a b", "a b b", "a c c"))
+    told = [
+        notices_of(lambda other=other: rnnlm.filter(model, against=other, max_difference=0))
+        for other in others
+    ]
+    assert told[0] == [] and "know different words" in told[1][0]
 
 
 def test_columns_are_those_of_the_command():

@@ -43,7 +43,7 @@ def _squares(rate, rows=5, lags=40):
     (0.982, "vanishes", math.log(2) / -math.log(0.982)),
 ])  # fmt: skip
 def test_power_of_lag_has_course_and_half_life(a, course, half_life):
-    trend = curve(_squares(a), 1, seed=0).trend
+    trend = curve(_squares(a), 1).trend
     assert trend.course == course
     if half_life is None:
         assert trend.slope == pytest.approx(0, abs=1e-12)
@@ -56,29 +56,29 @@ def test_power_of_lag_has_course_and_half_life(a, course, half_life):
 def test_a_half_life_is_named_only_where_an_exponential_fits(rate, share, half_life):
     """R squared is 0.986, and 0.814 where the size loses threefold in four lags."""
     sizes = (1 - share) * np.sqrt(_squares(0.7)) + share * np.sqrt(_squares(rate))
-    found = curve(sizes**2, 1, seed=0)
+    found = curve(sizes**2, 1)
     assert found.trend.half_life == (half_life and pytest.approx(half_life, abs=0.01))
     assert ("half-life" in verdict_of("x", (), found, "word")) is bool(half_life)
 
 
 def test_course_is_undecided_if_positions_disagree():
     both = np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1)
-    assert curve(both, 1, seed=0).trend.course == "undecided"
+    assert curve(both, 1).trend.course == "undecided"
     gone = _squares(0.9)
     gone[20:] = 0
-    trend = curve(gone, 1, seed=0).trend
+    trend = curve(gone, 1).trend
     assert trend.course == "vanishes" and trend.slope == pytest.approx(math.log(0.9))
-    trend = curve(0 * gone, 1, seed=0).trend
+    trend = curve(0 * gone, 1).trend
     assert trend.course == "vanishes" and trend.slope == -math.inf
-    assert curve(_squares(1e3), 1, seed=0).trend.course == "explodes"
+    assert curve(_squares(1e3), 1).trend.course == "explodes"
 
 
 @pytest.mark.parametrize("gone", [0, 2])
 def test_single_lag_rate_starts_at_lag_zero(gone):
     squares = np.array([[4.0] * 5, [1.0] * 5] + [[0.0] * 5] * gone)  # sizes 2 and 1, as of a loss
-    assert curve(squares, 0, seed=0).trend.slope == pytest.approx(-math.log(2))
+    assert curve(squares, 0).trend.slope == pytest.approx(-math.log(2))
     # of a Jacobian: 1 and 1/2
-    assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))
+    assert curve(squares[1:] / 4, 1).trend.slope == pytest.approx(-math.log(2))
 
 
 @pytest.mark.parametrize("a, largest, words", [
@@ -89,14 +89,14 @@ def test_single_lag_rate_starts_at_lag_zero(gone):
 ])  # fmt: skip
 def test_verdict_compares_the_bound_with_the_observation(elman, a, largest, words):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
-    state, bounds = curve(_squares(a), 1, seed=0), JacobianBounds(largest, 0.4, 1.0, 0.5)
+    state, bounds = curve(_squares(a), 1), JacobianBounds(largest, 0.4, 1.0, 0.5)
     looked = replace(layer, state=state, bounds=bounds)
     assert words in verdict_of("a", [looked], looked.state, "word")
 
 
 def test_curve_points_are_rms_with_error_and_quantiles():
     squares = np.random.default_rng(0).exponential(size=(2, 1000)) ** 2
-    found = curve(squares, 1, seed=0)
+    found = curve(squares, 1)
     assert found.mean == pytest.approx(np.sqrt(squares.mean(1)))
     again = np.random.default_rng(1).integers(1000, size=(4000, 1000))
     error = np.sqrt(squares[0][again].mean(1)).std()

@@ -320,8 +320,13 @@ BAD = {
     "no time of SPSS": (changed(2, rt="#NULL!"), "'#NULL!'; it is no number; mark .* with NA, a"),
     "one item": (
         [row for row in rows_of() if row["item"] == 1],
-        "the rows that are used are of one item",
+        "of one item; nothing can be held out; name the column of items",
     ),
+    "the rest": (
+        [dict(row, rt=row["rt"] if row["item"] == 1 else "NA") for row in rows_of()],
+        r"of one item; nothing can be held out; left out: no time \d+.*; leave out fewer rows",
+    ),
+    "a condition": (rows_of(), "held out; left out: item=1, first word .*; leave out fewer rows"),
     "no rows": ([dict(row, rt=5000) for row in rows_of()], "no row is left .*ms 21"),
     "a baseline": (rows_of(), "no predictor 'lenght'"),
 }
@@ -331,7 +336,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_tables_are_refused_in_one_line(demo, name):
     rows, why = BAD[name]
-    settings = {"baseline": "lenght"} if name == "a baseline" else {}
+    settings = {"a baseline": {"baseline": "lenght"}, "a condition": {"where": "item=1"}}.get(name, {})
     with pytest.raises((TextError, UsageError), match=why) as error:
         rnnlm.reading(rows, demo, **settings)
     assert "\n" not in str(error.value)

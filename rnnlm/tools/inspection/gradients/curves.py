@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnlm import arrays
 from rnnlm.errors import TextError, notice
-from rnnlm.evaluation.resampling import LEVEL
+from rnnlm.evaluation.resampling import FEWEST_UNITS, jackknife_interval
 from rnnlm.lm.neural.layers.layers import ElmanLayer, RecurrentStack, State
 from rnnlm.lm.neural.network import Network
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
@@ -49,7 +49,6 @@ from rnnlm.tools.inspection.gradients.jacobians import (
 
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
-RESAMPLES = 500
 # Below, a size has vanished: fp32 ends there; above, it is taken to grow no more
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
 LEAST_FIT = 0.95  # R squared from which a size is taken to fall or rise exponentially
@@ -124,7 +123,7 @@ class Curve:
         return int(lag - self.lags[0])
 
 
-def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
+def curve(squares_KB: np.ndarray, first_lag: int) -> Curve:
     """Make the curve of squared sizes at lags from `first_lag` on, by position."""
     rows = squares_KB.shape[1]
     squares_KB = np.minimum(squares_KB, LARGEST_SQUARE)
@@ -138,13 +137,13 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
 
     # A Jacobian is the identity at lag 0.
     at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)
-    trend = _trend(squares_KB[lags > 0], at_0_B, seed)
+    trend = _trend(squares_KB[lags > 0], at_0_B)
     return Curve(
         lags=lags, mean=mean, standard_error=error, low=low, median=median, high=high, trend=trend
     )
 
 
-def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
+def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray) -> Trend:
     """Find the rate over lags from 1 on. Where the size has vanished after one of them, it is the
     rate from lag 0 to lag 1."""
     largest_lag, rows = squares_KB.shape
@@ -158,13 +157,14 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
     with np.errstate(divide="ignore", invalid="ignore"):
         fit = slope**2 * np.var(np.arange(len(mean_K))) / np.var(np.log(mean_K) / 2)
 
-    # Draw positions with replacement: how often each is drawn is its weight.
-    random = np.random.default_rng(seed)
-    weights_RB = random.multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    slopes_R = _slopes(weights_RB @ squares_KB.T)
-    ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-    low, high = np.quantile(slopes_R, ends, method="nearest")  # between -inf and a number is nan
-    return Trend(slope, float(low), float(high), largest_lag, float(fit))
+    # Leave out each position. Where all agree, there is no doubt; of few, nothing is certain.
+    low = high = slope
+    if rows < FEWEST_UNITS or (squares_KB != squares_KB[:, :1]).any():
+        left_KB = squares_KB.sum(1, keepdims=True) - squares_KB
+        interval = jackknife_interval(slope, _slopes(left_KB.T))
+        low = -math.inf if interval.low is None else interval.low
+        high = math.inf if interval.high is None else interval.high
+    return Trend(slope, low, high, largest_lag, float(fit))
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:
@@ -376,10 +376,10 @@ def measure(
             progress(f"{done:,} of {positions.rows:,} positions")
 
     layers = tuple(
-        _layer(number, layer, probes, seed) for number, layer in enumerate(accumulators, start=1)
+        _layer(number, layer, probes) for number, layer in enumerate(accumulators, start=1)
     )
     squares_KB = torch.cat(losses, dim=1).square().cpu().numpy()
-    return layers, curve(squares_KB, 0, seed)
+    return layers, curve(squares_KB, 0)
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:
@@ -400,7 +400,7 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     return max(1, NUMBERS_AT_ONCE // kept)
 
 
-def _layer(number: int, accumulator: _Layer, probes: int, seed: int) -> LayerGradients:
+def _layer(number: int, accumulator: _Layer, probes: int) -> LayerGradients:
     """Summarise the measurements of a layer."""
     layer = accumulator.trajectory.layer
     probes = probes_for(accumulator.trajectory, probes)
@@ -413,9 +413,9 @@ def _layer(number: int, accumulator: _Layer, probes: int, seed: int) -> LayerGra
         width=layer.width,
         parts=layer.parts,
         probes=None if probes == layer.width else probes,
-        state=curve(_array(accumulator.squares), 1, seed),
-        cell=curve(_array(accumulator.cell_squares), 1, seed) if has_cell else None,
-        loss=curve(_array(accumulator.loss_squares), 0, seed),
+        state=curve(_array(accumulator.squares), 1),
+        cell=curve(_array(accumulator.cell_squares), 1) if has_cell else None,
+        loss=curve(_array(accumulator.loss_squares), 0),
         bounds=bounds,
         exponents=exponents(torch.cat(accumulator.growths, dim=1)) if accumulator.growths else (),
     )
