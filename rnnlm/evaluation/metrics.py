@@ -1,5 +1,5 @@
 """Define metrics and evaluations: the measurements of a model, printed, stored, resampled and
-compared in one way for every task; and the error rates that several tasks measure."""
+compared in one way for every task."""
 
 import itertools
 from abc import abstractmethod
@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
-import numpy as np
-
 from rnnlm import registry
-from rnnlm.amounts import Unit, amount, plural
-from rnnlm.errors import UsageError, nearest, visible
-from rnnlm.evaluation.resampling import Interval, Resamplable, Resampling, SentenceCounts, ratio
+from rnnlm.amounts import Unit, amount
+from rnnlm.errors import nearest, visible
+from rnnlm.evaluation.resampling import Interval, Resamplable, Resampling
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
@@ -545,53 +543,3 @@ def _escaped(value: str) -> str:
     """Escape a value as URLs do: people name columns, and a name may hold the characters that
     divide the parts."""
     return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
-
-
-# ---- Word and symbol error rates of sequences with several references, such as the pronunciations
-# of a word.
-#
-# A word is wrong where the prediction equals none of its references. The symbol error rate is the
-# sum of the edit distances (Levenshtein 1966, by rapidfuzz) to the nearest reference of each word
-# over the sum of the lengths of these references; of references that are equally near, the longest
-# counts, so that their order makes no difference.
-
-References = Sequence[Sequence[Sequence[str]]]  # for each word its references, which are symbols
-
-
-def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> SentenceCounts:
-    """Count edits, symbols of the nearest reference, wrong words and words, by word: the counts
-    behind the two rates."""
-    if len(references) != len(predicted):
-        raise UsageError(
-            f"there are references for {plural(len(references), 'word')} and predictions for "
-            f"{len(predicted):,}"
-        )
-    from rapidfuzz.distance import Levenshtein
-
-    nearest = []
-    for number, (expected, predicted_unit) in enumerate(
-        zip(references, predicted, strict=True), start=1
-    ):
-        if not expected:
-            raise UsageError(
-                f"word {number:,} has no reference", hint="give each word at least one"
-            )
-        nearest.append(
-            min(
-                (Levenshtein.distance(symbols, predicted_unit), -len(symbols))
-                for symbols in expected
-            )
-        )
-    edits_N, less_symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
-    return SentenceCounts.of_numbers(edits_N, -less_symbols_N, edits_N > 0, np.ones(len(nearest)))
-
-
-def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Divide edits by symbols of the nearest references; NaN where these have none. The rate can
-    be above 1."""
-    return ratio(sums_KRC[:2])
-
-
-def word_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Divide wrong words by words."""
-    return ratio(sums_KRC[2:])

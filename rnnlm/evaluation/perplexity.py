@@ -18,7 +18,7 @@ import numpy as np
 from rnnlm import satellites
 from rnnlm.amounts import plural
 from rnnlm.checks import several
-from rnnlm.errors import UsageError, nearest, notice
+from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.metrics import (
     Evaluation,
     Metric,
@@ -340,12 +340,6 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
     """Return how many lines are left out together: as many as are wanted, or as give
     MOST_BLOCKS blocks at most."""
     return wanted or -(-lines // MOST_BLOCKS)
-
-
-def notice_single_block(lines: int, block_lines: int) -> None:
-    """Give a notice where all lines are one block."""
-    if lines <= block_lines:
-        notice("the text is a single block of lines: there are no intervals, and p is 1")
 
 
 # ---- Perplexity and the other metrics of a text.

@@ -167,9 +167,9 @@ def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
             r"sed -E 's/<[^>]*>|\{\{[^}]*\}\}|\[\[([^]|]*\|)?|\]\]//g'",
         )
 
-    # Ids: words that occur once and are spelled like no word, at all beginnings or ends of lines of
-    # text. (Samples may overlap, and phrases of scripts without blanks seldom occur twice.) In lists
-    # of words and counts, the rest of a line does not recur, or the counts fall.
+    # Ids: words that occur once and are spelled like no word, at all beginnings or ends. (Samples
+    # may overlap, and phrases of scripts without blanks seldom occur twice.) In lists of words and
+    # counts, the rest of a line does not recur, or the counts fall.
     rows = [split_words(line) for line in dict.fromkeys(filled)]
     counts = Counter(itertools.chain.from_iterable(rows))
     cut = "cut -f2- -s" if "\t" in "".join(filled[:1]) else "cut -d' ' -f2- -s"

@@ -6,14 +6,8 @@ from scipy import special
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import resampling
-from rnnlm.evaluation.resampling import (
-    CountedMetric,
-    SentenceCounts,
-    by_block,
-    paired_difference,
-    permutation_p,
-    ratio_interval,
-)
+from rnnlm.evaluation.resampling import by_block, permutation_p, ratio_interval
+from rnnlm.tasks.common.counted_metrics import CountedMetric, SentenceCounts, paired_difference
 from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, measures
 from rnnlm.tools.pairs.accuracy import share_interval
 from support import intervals as populations

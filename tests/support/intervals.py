@@ -18,14 +18,8 @@ import numpy as np
 import rnnlm
 from rnnlm import corpora
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.evaluation.resampling import (
-    CountedMetric,
-    Interval,
-    PairedDifference,
-    SentenceCounts,
-    permutation_p,
-    ratio_interval,
-)
+from rnnlm.evaluation.resampling import Interval, PairedDifference, permutation_p, ratio_interval
+from rnnlm.tasks.common.counted_metrics import CountedMetric, SentenceCounts
 from rnnlm.tasks.labelling.evaluation.label_metrics import f1
 from rnnlm.tools.inspection.similarity import rank_correlation
 from rnnlm.tools.inspection.units import correlation_interval

@@ -35,7 +35,6 @@ from rnnlm.evaluation.perplexity import (
     lines_per_block,
     metrics_per,
     nats_to_choose,
-    notice_single_block,
     sign,
     spans_of,
     text_evaluation,
@@ -303,7 +302,6 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         self.main = comparable.main
 
         block_lines = lines_per_block(data.sentences, self.settings.block_lines)
-        notice_single_block(data.sentences, block_lines)
         differing = differing_by(comparable.main, len(data.oov))
         return replace(comparable, differing=differing, block_lines=block_lines)
 

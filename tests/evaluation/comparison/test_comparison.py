@@ -271,14 +271,12 @@ def test_impossible_tokens_give_null_and_leave_known_ones_compared(text):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_long_texts_are_resampled_in_blocks_and_single_ones_with_a_notice(text):
+def test_long_texts_are_left_out_in_blocks_and_single_ones_say_what_they_lack(text):
     path, settings = text(*["a b"] * (2 * MOST_BLOCKS + 1)), ComparisonSettings(resamples=10)
     assert compare([unigram(P), unigram(Q)], path, settings=settings).block_lines == 3
     models, settings = [unigram(P), unigram(Q)], ComparisonSettings(block_lines=2)
-    with pytest.warns(RnnlmWarning, match="single block") as told:
-        (found,) = compare(models, text("a b", "b"), settings=settings).differences
-    assert sum("single block" in str(each.message) for each in told) == 1
-    assert found.low == found.high and found.p == 1
+    compared = compare(models, text("a b", "b"), settings=settings)
+    assert "fewer than 5 units" in str(compared) and compared.differences[0].p == 1
 
 
 @pytest.mark.needs("tools/mixtures")

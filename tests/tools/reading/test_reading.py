@@ -336,7 +336,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_tables_are_refused_in_one_line(demo, name):
     rows, why = BAD[name]
-    settings = {"a baseline": {"baseline": "lenght"}, "a condition": {"where": "item=1"}}.get(name, {})
+    settings = {"a baseline": {"baseline": "lenght"}, "a condition": {"where": "item=1"}}.get(
+        name, {}
+    )
     with pytest.raises((TextError, UsageError), match=why) as error:
         rnnlm.reading(rows, demo, **settings)
     assert "\n" not in str(error.value)

@@ -17,12 +17,12 @@ import numpy as np
 from rnnlm.errors import ComparisonError, notice
 from rnnlm.evaluation.comparison.pairing import ComparableMetrics, Comparer, Side
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.training.contracts import ValidationResult
+from rnnlm.tasks.common.counted_metrics import CountedMetric
 from rnnlm.tasks.labelling.batches import label_tensors
 from rnnlm.tasks.labelling.data import (
     EDIT,

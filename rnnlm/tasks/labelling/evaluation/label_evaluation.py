@@ -8,8 +8,8 @@ from typing import Any, Self
 from rnnlm.amounts import amount
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.plotting import Figure
-from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table
+from rnnlm.tasks.common.counted_metrics import CountedMetric
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     LABEL_METRICS,
     ClassMetrics,

@@ -13,13 +13,22 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.evaluation import metrics, plotting
-from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
+from rnnlm.tasks.common.counted_metrics import (
+    CountedMetric,
+    SentenceCounts,
+    Statistic,
+    error_counts,
+    ratio,
+    share,
+    symbol_error_rate,
+    word_error_rate,
+)
 from rnnlm.tasks.labelling.formats.example import Level
 from rnnlm.tasks.labelling.formats.schemes import Span, parse
 
 # ---- Precision, recall and F1 of classes from the counts of right, predicted and gold instances.
-# Shapes as in :mod:`rnnlm.evaluation.resampling`.
+# Shapes as in :mod:`rnnlm.tasks.common.counted_metrics`.
 
 Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or the labels of a text
 RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
@@ -480,16 +489,13 @@ LABEL_METRICS = metrics.named(
     LabelMetric("exact_match", counts="matches"),
     LabelMetric("ece", higher_is_better=False, counts="bins", statistic=expected_error),
     LabelMetric(
-        "word_error_rate",
-        higher_is_better=False,
-        counts="errors",
-        statistic=metrics.word_error_rate,
+        "word_error_rate", higher_is_better=False, counts="errors", statistic=word_error_rate
     ),
     LabelMetric(
         "symbol_error_rate",
         higher_is_better=False,
         counts="errors",
-        statistic=metrics.symbol_error_rate,
+        statistic=symbol_error_rate,
         most=math.inf,
     ),
 )
@@ -569,7 +575,7 @@ def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
     counts: dict[str, SentenceCounts] = {}
     if predictions.references is not None and predictions.symbols is not None:
-        counts["errors"] = metrics.error_counts(predictions.references, predictions.symbols)
+        counts["errors"] = error_counts(predictions.references, predictions.symbols)
         if not gold and not predicted:
             return counts
 

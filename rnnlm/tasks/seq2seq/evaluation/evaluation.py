@@ -31,7 +31,7 @@ from rnnlm.evaluation.comparison.pairing import (
     Side,
 )
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.perplexity import LineSums, notice_single_block, text_evaluation
+from rnnlm.evaluation.perplexity import LineSums, text_evaluation
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import UNKNOWN, Tokenizer
@@ -512,7 +512,6 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
         comparable = _comparable_perplexities(subjects, has_unknown)
 
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
-        notice_single_block(len(sides[0].data.groups), 1)
         differing = (*differing_by(comparable.main, unknown), *TRANSLATION_METRICS)
         return replace(_with_written(comparable), differing=differing, block_lines=1)
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
 from rnnlm.evaluation.perplexity import TextEvaluation
-from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.tasks.common.counted_metrics import CountedMetric
 from rnnlm.tasks.seq2seq.evaluation.translation import (
     BLEU_LENGTHS,
     TRANSLATION_METRICS,

@@ -12,18 +12,18 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.config import about
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.evaluation.metrics import (
-    Metric,
-    MetricDefinition,
-    MetricSignature,
+from rnnlm.evaluation.metrics import Metric, MetricDefinition, MetricSignature, named
+from rnnlm.interface import Tokenizer
+from rnnlm.tabular import Result, Table
+from rnnlm.tasks.common.counted_metrics import (
+    CountedMetric,
+    SentenceCounts,
     error_counts,
-    named,
+    ratio,
+    share,
     symbol_error_rate,
     word_error_rate,
 )
-from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, share
-from rnnlm.interface import Tokenizer
-from rnnlm.tabular import Result, Table
 from rnnlm.text.line_forms import tell_unspaced
 from rnnlm.text.lines import lines_with_ends, split_words, without_end
 

@@ -11,7 +11,7 @@ import pytest
 from reference import label_spans
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio
+from rnnlm.tasks.common.counted_metrics import CountedMetric, SentenceCounts, ratio
 from rnnlm.tasks.labelling.evaluation import label_metrics
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
     GOLD,

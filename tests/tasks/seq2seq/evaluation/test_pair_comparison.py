@@ -8,7 +8,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.evaluation.resampling import paired_difference
+from rnnlm.tasks.common.counted_metrics import paired_difference
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.evaluation import evaluation
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, measures

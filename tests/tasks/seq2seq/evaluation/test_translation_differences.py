@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from rnnlm.evaluation.resampling import paired_difference
+from rnnlm.tasks.common.counted_metrics import paired_difference
 from rnnlm.tasks.seq2seq.evaluation.translation import (
     Translations,
     TranslationSettings,
