@@ -83,7 +83,7 @@ def test_shares_have_wilsons_interval():
     assert share_interval(1.0, 4).low is None
 
 
-@pytest.mark.parametrize("name", ["F1 of 80", "WER of 20 %", "90 % of pairs", "Spearman: pairs"])
+@pytest.mark.parametrize("name", ["F1 of 80", "WER of 20 %", "90 % of pairs", "coefficient: items"])
 def test_intervals_of_small_samples_hold_the_truth(name):
     share, given = populations.coverage(populations.POPULATIONS[name](), units=8, trials=300)
     assert 0.90 <= share <= 1 and given > 0.7
@@ -97,11 +97,10 @@ def test_intervals_and_verdicts_hold_for_all_populations():
             is_rate = name.startswith(("WER", "accuracy", "90", "60", "Spearman"))
             least = 0.9 if is_rate and units >= 8 else 0.8 if is_rate else 0.92
             assert given < 0.3 or share >= least - 0.015, (name, units, share)
-    for by in ("lines", "documents"):
-        for how in ("recentred", "drawn signs"):
-            for units in populations.UNITS:
-                wrong = populations.false_verdicts(by, how, units, trials=1000)
-                assert wrong <= 0.06 + 0.015, (by, how, units, wrong)
+    for compared in populations.COMPARED:
+        for units in populations.UNITS:
+            wrong = populations.false_verdicts(*compared, units, trials=1000)
+            assert wrong <= 0.06 + 0.015, (*compared, units, wrong)
 
 
 def test_permutation_test_of_few_units_is_exhaustive():

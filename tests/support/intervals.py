@@ -8,6 +8,7 @@ samples that have an interval; beside it is their share, where it is below 99 %.
 """
 
 import functools
+import itertools
 import sys
 import tempfile
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 
 import rnnlm
 from rnnlm import corpora
-from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.evaluation.perplexity import LineSums, evaluate
 from rnnlm.evaluation.resampling import Interval, PairedDifference, permutation_p, ratio_interval
 from rnnlm.tasks.common.counted_metrics import CountedMetric, SentenceCounts
 from rnnlm.tasks.labelling.evaluation.label_metrics import f1
@@ -33,25 +34,29 @@ Draw = Callable[[np.random.Generator, int], Drawn]  # of so many units
 
 
 # ---- Populations: the bundled test text, lines or documents of 5 to 40 of them, as the shipped
-# model and a 5-gram model read it; counts of tagged sentences and of utterances, made up.
+# model, a 2-gram and a 5-gram model read it; counts of tagged sentences and utterances, made up.
 
 
 @functools.cache
-def bundled(by: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the nats of units of the text by both models, and their tokens."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = rnnlm.train("english", model="ngram", tokenizer_from="demo", output=f"{folder}/kn")
-        run.wait()
-        of_models = [
-            evaluate(name, corpora.part("english", "test"), context="reset").lines
-            for name in ("demo", f"{folder}/kn")
-        ]
-    columns = np.stack([*(-sums.logprob_S for sums in of_models), of_models[0].tokens_S])
+def bundled(by: str, first: str = "demo") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the nats of units of the text by `first` and the 5-gram model, and their tokens."""
+    sums = sums_of(first), sums_of("5-gram")
+    columns = np.stack([-sums[0].logprob_S, -sums[1].logprob_S, sums[0].tokens_S])
     if by == "documents":
         lengths = np.random.default_rng(1).integers(5, 41, columns.shape[1])
         starts = np.cumsum([0, *lengths])
         columns = np.add.reduceat(columns, starts[starts < columns.shape[1]], axis=1)
     return tuple(columns)
+
+
+@functools.cache
+def sums_of(name: str) -> LineSums:
+    with tempfile.TemporaryDirectory() as folder:
+        if name != "demo":
+            made = {"model": "ngram", "order": int(name[0]), "tokenizer_from": "demo"}
+            name = f"{folder}/ngram"
+            rnnlm.train("english", output=name, **made).wait()
+        return evaluate(name, corpora.part("english", "test"), context="reset").lines
 
 
 def perplexity(by: str) -> Draw:
@@ -160,10 +165,14 @@ def coverage(draw: Draw, units: int, trials: int, seed: int = 1) -> tuple[float,
 # ---- Verdicts on models without any difference.
 
 
-def false_verdicts(by: str, how: str, units: int, trials: int, seed: int = 1) -> float:
-    """Return how often a model is called better. how: differences are "recentred", or have "drawn
-    signs"."""
-    first, second, tokens = bundled(by)
+HOW = ("recentred", "drawn signs")
+COMPARED = tuple(itertools.product(("demo", "2-gram"), ("lines", "documents"), HOW))
+
+
+def false_verdicts(model: str, by: str, how: str, units: int, trials: int, seed: int = 1) -> float:
+    """Return how often `model` or the 5-gram model is called better. how: differences are
+    "recentred", or have "drawn signs"."""
+    first, second, tokens = bundled(by, model)
     bits = first - second
     generator = np.random.default_rng(seed)
     wrong = 0
@@ -187,11 +196,10 @@ def main(trials: int) -> None:
             share, given = coverage(population(), units, trials)
             cells.append(f"{100 * share:.0f}" + (f" ({given:.0%})" if given < 0.99 else ""))
         print(f"| {name} |", " | ".join(cells), "|", flush=True)
-    for by in ("lines", "documents"):
-        for how in ("recentred", "drawn signs"):
-            shares = (false_verdicts(by, how, units, trials) for units in UNITS)
-            cells = [f"{100 * share:.1f}" for share in shares]
-            print(f"| false verdicts: {by}, {how} |", " | ".join(cells), "|", flush=True)
+    for compared in COMPARED:
+        shares = (false_verdicts(*compared, units, trials) for units in UNITS)
+        cells = [f"{100 * share:.1f}" for share in shares]
+        print(f"| false verdicts: {', '.join(compared)} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
@@ -62,14 +61,6 @@ def test_fewer_than_five_pairs_have_no_interval_and_no_p(pairs, has_interval):
     assert of_first.accuracy == pytest.approx(1 - 1 / pairs)
     bounds = (of_first.low, of_first.high, found.low, found.high, found.p)
     assert [bound is not None for bound in bounds] == [has_interval] * 5
-
-
-def test_intervals_are_those_of_a_proportion():
-    points = (np.random.default_rng(3).random(2000) < 0.7).astype(float).tolist()
-    (found,) = PairScores(scored("x", points)).accuracies()
-    half = 1.96 * np.sqrt(found.accuracy * (1 - found.accuracy) / 2000)
-    assert found.low == pytest.approx(found.accuracy - half, abs=0.15 * half)
-    assert found.high == pytest.approx(found.accuracy + half, abs=0.15 * half)
 
 
 def test_model_differences_use_pairs_both_models_scored():
