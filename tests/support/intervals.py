@@ -22,6 +22,7 @@ from rnnlm.evaluation.perplexity import LineSums, evaluate
 from rnnlm.evaluation.resampling import Interval, PairedDifference, permutation_p, ratio_interval
 from rnnlm.tasks.common.counted_metrics import CountedMetric, SentenceCounts
 from rnnlm.tasks.labelling.evaluation.label_metrics import f1
+from rnnlm.tools.inspection.gradients.curves import curve
 from rnnlm.tools.inspection.similarity import rank_correlation
 from rnnlm.tools.inspection.units import correlation_interval
 from rnnlm.tools.pairs.accuracy import share_interval
@@ -134,6 +135,21 @@ def coefficient(generator: np.random.Generator, units: int) -> Drawn:
     return coefficient_intervals(sums, [0])[0], 4.0
 
 
+@functools.cache
+def sizes_by_lag() -> tuple[np.ndarray, float]:
+    """Return squared sizes at 20 lags and 6,000 positions, which walk at random from lag to lag,
+    and their rate."""
+    steps = np.random.default_rng(0).normal(-0.2, 0.1, (20, 6000))
+    squares = np.exp(2 * steps.cumsum(axis=0))
+    return squares, curve(squares, 1).trend.slope
+
+
+def rate_of_gradients(generator: np.random.Generator, units: int) -> Drawn:
+    squares, rate = sizes_by_lag()
+    trend = curve(squares[:, generator.integers(0, 6000, units)], 1).trend
+    return Interval(trend.slope, trend.low, trend.high), rate
+
+
 POPULATIONS: dict[str, Callable[[], Draw]] = {
     "perplexity: lines": lambda: perplexity("lines"),
     "perplexity: documents": lambda: perplexity("documents"),
@@ -148,6 +164,7 @@ POPULATIONS: dict[str, Callable[[], Draw]] = {
     "unit of a network: lines": lambda: unit_of_network,
     "Spearman: pairs": lambda: similarity,
     "coefficient: items": lambda: coefficient,
+    "rate of gradients: positions": lambda: rate_of_gradients,
 }
 
 

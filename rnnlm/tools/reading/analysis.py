@@ -595,15 +595,15 @@ def _used_rows(
 
     if len(set(times.sentence_P[place_N].tolist())) < 2:
         # Perhaps others were left out, by a setting or for the reasons that are counted.
-        others = list(map(str, settings.where))
-        if len(times.sentences) > 1:
-            others += [f"{why} {count:,}" for why, count in excluded.items()]
-        hint = "name the column of items with " + keyword("item_column", "NAME")
-        raise TextError(
-            f"{times.source}: the rows that are used are of one item",
-            "nothing can be held out" + f"; left out: {', '.join(others)}" * bool(others),
-            "leave out fewer rows" if others else hint,
-        )
+        why, hint = "nothing can be held out", "leave out fewer rows"
+        if settings.where:
+            why += "; other rows are left out by " + keyword("where")
+        elif len(times.sentences) > 1:
+            counts = [f"{reason} {count:,}" for reason, count in excluded.items()]
+            why += f"; left out: {', '.join(counts)}"
+        else:
+            hint = "name the column of items with " + keyword("item_column", "NAME")
+        raise TextError(f"{times.source}: the rows that are used are of one item", why, hint)
     group_N, items_are = _groups(times, place_N, values["response"], settings.seed)
     groups = int(group_N.max()) + 1
     if groups < FEW_ITEMS:

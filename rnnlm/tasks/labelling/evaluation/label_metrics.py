@@ -16,6 +16,7 @@ from rnnlm.evaluation import metrics, plotting
 from rnnlm.tabular import Result
 from rnnlm.tasks.common.counted_metrics import (
     CountedMetric,
+    References,
     SentenceCounts,
     Statistic,
     error_counts,
@@ -436,7 +437,7 @@ class Predictions:
     known: Sequence[Sequence[bool]] | None = None
     training_labels: Collection[str] | None = None
     probabilities: Sequence[Sequence[float]] | None = None
-    references: metrics.References | None = None
+    references: References | None = None
     symbols: Sequence[Sequence[str]] | None = None
     nodes: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
 

@@ -37,10 +37,9 @@ from rnnlm.tools.inspection.gradients.jacobians import (
 #
 # Its points are root mean squares over positions, since random probes estimate squares without a
 # bias. The rate is the slope of the logarithm of the curve over all lags, or up to the lag where it
-# has vanished, by least squares; its 95 % interval comes from positions drawn with replacement
-# (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too narrow: of
-# 100 to 1,000 positions of an Elman network and an LSTM it held the rate of all 6,000 positions in
-# 78 to 95 of 100 draws. With L the largest lag, a size
+# has vanished, by least squares; its 95 % interval leaves out each position. Where a
+# few positions hold most of the size, as at long lags, it is too narrow (docs/evaluate.md). With L
+# the largest lag, a size
 #
 # vanishes  if the interval lies below -ln 2 / L: it would halve within the lags
 # explodes  if it lies above ln 2 / L: it would double
