@@ -120,15 +120,6 @@ def test_differences_match_metrics_with_intervals_and_p_values(rnnlm, tagger, ot
 
 
 @pytest.mark.needs("tasks/labelling")
-def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
-    folder = slot_tagger.folder
-    found = rnnlm(f"compare {folder} {folder} --on {slot_tagger.valid} --json").json
-    differences = found["differences"]
-    assert {each["column"] for each in differences} == {"slots", "intent", "all columns"}
-    assert all((each["difference"], each["p"]) == (0.0, 1.0) for each in differences)
-
-
-@pytest.mark.needs("tasks/labelling")
 def test_models_of_different_tasks_or_labels_are_refused(
     rnnlm, models, tagger, classifier, slot_tagger
 ):

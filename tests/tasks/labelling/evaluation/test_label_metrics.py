@@ -24,7 +24,6 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import (
     confusion,
     expected_error,
     f1,
-    label_counts,
     macro_f1,
     plot,
     precision,
@@ -132,15 +131,6 @@ def test_accuracy_of_all_known_and_unknown_words():
     assert CountedMetric(accuracy_counts(TAGS, GUESSED, unknown), ratio).value == 0
     found = CountedMetric(accuracy_counts(TAGS, GUESSED, [[False] * 3, [False], []]), ratio).value
     assert found is None
-
-
-def test_metrics_by_label_worked_out_by_hand():
-    counts = label_counts(TAGS, GUESSED)
-    found = {
-        name: (each.precision, each.recall, each.f1) for name, each in by_class(counts).items()
-    }
-    assert found == {"DET": (1, 1, 1), "NOUN": (1 / 2, 1 / 2, 1 / 2), "VERB": (0, 0, 0)}
-    assert CountedMetric(counts, macro_f1).value == pytest.approx((1 + 1 / 2 + 0) / 3)
 
 
 def random_labels(
