@@ -55,17 +55,6 @@ def test_coefficients_equal_statsmodels():
     assert freedom == 142
 
 
-def test_items_drawn_again_are_rows_taken_again():
-    values, item, subject = unbalanced(1)
-    sums = ItemSums.of(values, item, subject)
-    weight = np.random.default_rng(2).multinomial(12, np.full(12, 1 / 12))
-    [coefficients], _, _ = sums.weighted(weight[None].astype(float)).fit([0, 1, 2])
-    rows = np.repeat(np.arange(len(item)), weight[item])
-    design = with_constants(values[rows, :3], subject[rows], 5)
-    expected = np.linalg.lstsq(design, values[rows, -1])[0]
-    assert sums.in_units(coefficients, [0, 1, 2]) == pytest.approx(expected[:3], rel=1e-7)
-
-
 def test_held_out_likelihoods_equal_plain_ones():
     values, item, subject = unbalanced(3)
     fold = np.arange(12) % 4

@@ -1,6 +1,5 @@
 import random
 
-import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -40,22 +39,6 @@ def differences(first: Translations, second: Translations, **trials):
 
 REFERENCES = references_of(80)
 FIRST, BETTER, ALIKE = (system(REFERENCES, *own) for own in ((0.3, 2), (0.1, 3), (0.3, 4)))
-
-
-def test_resampled_metric_equals_sacrebleu_on_repeated_sentences():
-    times_RN = np.random.default_rng(5).integers(0, 4, (3, len(REFERENCES)))
-    often_RN = times_RN.astype(float)
-    found = {
-        name: its.statistic(its.counts.sums(often_RN)) for name, its in measures(FIRST).items()
-    }
-    for row, times in enumerate(times_RN.tolist()):
-        drawn = [number for number, count in enumerate(times) for _ in range(count)]
-        hypotheses = [FIRST.hypotheses[each] for each in drawn]
-        given = [[*REFERENCES[each], None] for each in drawn]
-        by_number = [[each[place] for each in given] for place in range(2)]
-        expected = pytest.approx(BLEU(force=True).corpus_score(hypotheses, by_number).score)
-        assert found["bleu"][row] == expected
-        assert found["chrf"][row] == pytest.approx(CHRF().corpus_score(hypotheses, by_number).score)
 
 
 def test_better_system_differs_in_every_metric():
