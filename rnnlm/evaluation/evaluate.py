@@ -59,7 +59,7 @@ def compare(
     Args:
         models: At least two models, or their names or folders.
         text: Paths, or texts that are already open. None: compare stored metrics.
-        settings: Number of resamples and seed, and settings for language models.
+        settings: Number of permutations and seed, and settings for language models.
         names: Names of the models in the result. None: their own.
         device: Where networks compute: "cpu", "cuda" and so on, or "auto" for the best available
             device.

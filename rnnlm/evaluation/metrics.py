@@ -1,4 +1,4 @@
-"""Define metrics and evaluations: the measurements of a model, printed, stored, resampled and
+"""Define metrics and evaluations: the measurements of a model, printed, stored, given intervals and
 compared in one way for every task."""
 
 import itertools
@@ -65,7 +65,7 @@ def named(*definitions: D) -> dict[str, D]:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number, with everything needed to print, resample and compare it.
+    """One number, with everything needed to print and compare it.
 
     Attributes:
         definition: Properties of the metric.

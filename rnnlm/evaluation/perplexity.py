@@ -98,7 +98,7 @@ class Signature:
 
 # ---- The contributions of lines to perplexity, for intervals and differences.
 
-MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in blocks
+MOST_BLOCKS = 10_000  # units left out; a text of more lines is left out in blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +292,7 @@ class PerEvent:
         """Return the 95 % interval of the metric; None if a bound is too large for a float.
 
         Args:
-            resampling: Number of resamples, blocks and seed.
+            resampling: Number of permutations, blocks and seed.
         """
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
         logprob_S, counts_S = self.metric.parts(self.sums.blocks(lines))
@@ -316,7 +316,7 @@ class PerEvent:
 
         Args:
             other: Contributions of the same lines for the second model.
-            resampling: Number of resamples, blocks and seed.
+            resampling: Number of permutations, blocks and seed.
 
         Returns:
             The metric of `other` minus this one, in bits.
@@ -380,7 +380,7 @@ class TextEvaluation(Evaluation):
         normalised: Whether the model's probabilities sum to 1.
         context: "carry" (all lines read as one stream) or "reset" (each line alone).
         lines: Contributions of each line; None in a stored evaluation.
-        block_lines: Number of lines that are resampled together, as in :class:`PerEvent`.
+        block_lines: Number of lines that are left out together, as in :class:`PerEvent`.
         groups: The evaluations of groups of lines with 95 % intervals, if they were requested, by
             name in the order of their first lines. The name None: rows without one.
     """

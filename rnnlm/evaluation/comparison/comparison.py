@@ -194,7 +194,7 @@ def _values(subjects: Sequence[EvaluatedModel], part: str) -> str:
 
 
 def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
-    """Return the metrics whose differences are resampled. unknown: how many tokens of the text are
+    """Return the metrics whose differences have intervals. unknown: how many tokens of the text are
     unknown."""
     if not metric:
         return ()

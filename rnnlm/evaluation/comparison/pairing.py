@@ -1,5 +1,5 @@
 """Compare models of any task on the same data: evaluate each, pair their metrics by column and
-name, and resample the contributions of lines to them.
+name, and take the contributions of lines to their intervals and p-values.
 
 Intervals and p-values are over lines, sentences or sources that both models of a pair have read, by
 leaving each out, and by permuting signs (Good 2005); see :mod:`rnnlm.evaluation.resampling`. A
@@ -79,9 +79,9 @@ class ComparableMetrics:
         names: Names of the metrics; all of them have intervals.
         main: The metric that models are compared by.
         refused: The other metrics, which cannot be compared.
-        differing: Metrics whose differences are resampled; the other differences would repeat them.
+        differing: Metrics whose differences have intervals; others would repeat them.
         may_differ: Parts of signatures that were checked already, or that make no difference.
-        block_lines: Number of lines resampled together.
+        block_lines: Number of lines left out together.
     """
 
     names: tuple[str, ...]
@@ -274,7 +274,7 @@ class Comparison(Records, Result):
         validation: Description of the text whose stored metrics are compared; None if models were
             evaluated.
         lines: Number of lines, sentences or sources.
-        block_lines: Number of them that are resampled together.
+        block_lines: Number of them that are left out together.
         models: The models with their metrics.
         differences: Differences of all pairs, second model minus first.
         notes: Caveats for the reader.
@@ -579,7 +579,7 @@ def compare_models(
     resampling = replace(resampling, block_lines=comparable.block_lines)
     evaluations = tuple(map(comparing.measure, sides))
 
-    # Resample the lines of each model, and of each pair of models.
+    # Leave out the lines of each model, and of each pair of models.
     compared = []
     for side, evaluation in zip(sides, evaluations, strict=True):
         metrics = [metric for metric in evaluation.metrics if metric.name in comparable.names]
@@ -607,7 +607,7 @@ def compare_models(
 
 
 def lines_of(evaluation: Evaluation) -> int:
-    """Return how many lines, sentences or sources were measured: the items that are resampled."""
+    """Return how many lines, sentences or sources were measured: the items that are left out."""
     counts = evaluation.counts_of(evaluation.column_names[0])
     return counts.get("sources") or counts.get("sentences") or 0
 

@@ -25,8 +25,8 @@ from rnnlm.evaluation.resampling import (
 #
 # F1, BLEU and calibration errors are not means over sentences, but functions of counts that are
 # summed over all of them. Every such metric therefore has its counts sentence by sentence, so that
-# sentences can be resampled and the metric computed again.
-# Shapes: N sentences, R resamples, K kinds of counts, C classes.
+# sentences can be left out or swapped and the metric computed again.
+# Shapes: N sentences, R ways to take or swap them, K kinds of counts, C classes.
 
 FloatArrayLike = Sequence[float] | np.ndarray
 Statistic = Callable[[np.ndarray], np.ndarray]  # from sums (K, R, C), the metric of each of R

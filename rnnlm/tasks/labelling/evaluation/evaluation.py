@@ -444,7 +444,7 @@ def _p(prediction: ColumnPrediction) -> np.ndarray:
     return prediction.p_TK
 
 
-# ---- Comparison by all metrics of labels, with sentences resampled.
+# ---- Comparison by all metrics of labels, with sentences left out.
 
 _ALL_METRICS = ComparableMetrics(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
 

@@ -441,7 +441,7 @@ def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -
     return LineSums(**sums)
 
 
-# ---- Comparison. Sources are resampled, each with all its references. Perplexities compare under
+# ---- Comparison. Sources are left out, each with all its references. Perplexities compare under
 # the same conditions as for language models (rnnlm.evaluation.comparison.comparison); metrics of
 # outputs compare between any models.
 

@@ -93,7 +93,7 @@ def by_length(
             hint="give ascending whole numbers, such as 5, 10, 20",
         )
 
-    # A bucket is a resample that takes each of its sentences once, so all are computed at once.
+    # A bucket takes each of its sentences once, so all are computed at once.
     bucket_N = np.searchsorted(bounds, lengths_N)
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
@@ -363,7 +363,7 @@ def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
 # ---- BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu (Post 2018), from 0 to 100,
 # with its signatures.
 #
-# The metrics of a text are sacrebleu's. So that sentences can be resampled, each contributes its
+# The metrics of a text are sacrebleu's. So that sentences can be left out, each contributes its
 # n-grams: the hypothesis's, the reference's, and the matching ones, by order. BLEU of their sums is
 # computed by sacrebleu; chrF, whose sums its public functions do not return, by equation 1 of
 # Popović (2015), with precision and recall averaged over the orders that both sides have.
