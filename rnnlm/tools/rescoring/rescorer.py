@@ -589,7 +589,8 @@ def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
     if in_characters[0]:
         cers = [word_error_rate(chosen).wer for chosen in in_characters]
         rates = [replace(rate, cer=cer) for rate, cer in zip(rates, cers, strict=True)]
-    return Rates(*rates, _gain(*edits[:2], seed))
+    first, rescored, oracle = rates
+    return Rates(first, rescored, oracle, _gain(edits[0], edits[1], seed))
 
 
 def _chosen_edits(utterances: Sequence[RescoredUtterance], kind: str) -> list[list[Edits]]:
