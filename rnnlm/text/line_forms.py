@@ -178,8 +178,8 @@ def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
         once = [row[place] for row in rows if counts[row[place]] == 1]
         ids = list(filter(_is_like_no_word, once))
         recur = sum(any(counts[word] > 1 for word in row) for row in rows)
-        numbers = [int(word) for word in ids if word.isdecimal()]
-        are_counts = len(numbers) == len(ids) and numbers == sorted(numbers, reverse=True)
+        integers = [int(word) for word in ids if word.isdecimal()]
+        are_counts = len(integers) == len(ids) and integers == sorted(integers, reverse=True)
         is_text = 2 * recur >= len(rows) and not are_counts
         if is_text and len(ids) >= max(LEAST_IDS, ALMOST_ALL * len(rows)):
             yield f"each line {side} with a word that occurs once, as ids do", command
