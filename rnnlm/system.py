@@ -89,10 +89,12 @@ def processors() -> int:
     `python -X cpu_count` and PYTHON_CPU_COUNT replace that number, as they do for Python itself
     (3.13). The load of the machine plays no part: results would differ from day to day.
     """
+    return _named_processors() or math.ceil(min(_processors_of_affinity(), cpu_quota()))
+
+
+def _named_processors() -> int:
     named = str(sys._xoptions.get("cpu_count") or os.environ.get("PYTHON_CPU_COUNT"))
-    if named.isdecimal() and int(named):
-        return int(named)
-    return math.ceil(min(_processors_of_affinity(), cpu_quota()))
+    return int(named) if named.isdecimal() else 0
 
 
 def _processors_of_affinity() -> int:
@@ -148,7 +150,8 @@ def share_processors() -> None:
     affinity alone. They read OMP_NUM_THREADS when they are imported. A value that is set already
     stays.
     """
-    if processors() != _processors_of_affinity():
+    # Without an affinity, the number that is named replaces the machine's in Python alone.
+    if _named_processors() or processors() != _processors_of_affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
 
 

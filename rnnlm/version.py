@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -86,7 +87,7 @@ def _inside_working_folder(path: str) -> str:
     """Return a path that may lead out of the working folder relative to it, or its name alone if it
     does; any other string as it is."""
     expanded = os.path.expanduser(path)
-    if not os.path.isabs(expanded) and os.pardir not in expanded.split(os.sep):
+    if not os.path.isabs(expanded) and os.pardir not in Path(expanded).parts:
         return path
 
     # A link in the working folder stays as the user called it.

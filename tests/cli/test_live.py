@@ -35,7 +35,8 @@ FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget
 
 def drawn(width: int, *events, **settings) -> list[str]:
     """Return the lines on a terminal of that width after the events were shown, without escapes."""
-    console = Console(width=width, height=40, force_terminal=True, file=io.StringIO(), **settings)
+    settings = {"force_terminal": True, "legacy_windows": False, **settings}
+    console = Console(width=width, height=40, file=io.StringIO(), **settings)
     display = live.LiveDisplay(console)
     with display.live:
         for event in events:

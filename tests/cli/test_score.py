@@ -16,8 +16,9 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.cli.lm.score_output import times
+from rnnlm.system import quoted
 from rnnlm.text.tokenizers.word import split_punctuation
-from support.commands import environment
+from support.commands import environment, words_of
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def score(rnnlm, models):
     """Return a function that scores with the network: options in one text, then sentences."""
 
     def run(options="", *sentences, model=models.lstm, stdin=b""):
-        return rnnlm("score", "-m", model, *shlex.split(options), *sentences, stdin=stdin)
+        return rnnlm("score", "-m", model, *words_of(options), *sentences, stdin=stdin)
 
     return run
 
@@ -262,8 +263,8 @@ def test_sentence_table_leaves_missing_metrics_empty(by_counts, here):
 def test_sentence_equal_to_a_file_name_is_noted(by_counts, here):
     (here / "my text").write_text("the man\n")
     shown = by_counts("", "the", "my text")
-    note = "'my text' is scored as a sentence, although a file has that name; to score its lines: --input 'my text'"
-    assert shown.code == 0 and f"note: {note}" in shown.err
+    note = "'my text' is scored as a sentence, although a file has that name; to score its lines: --input "
+    assert shown.code == 0 and f"note: {note}{quoted('my text')}" in shown.err
     assert "'a.txt' is scored as a sentence, as no file has" in by_counts("", "the", "a.txt").err
     assert "file" not in by_counts("", "the", "my  text").err
 

@@ -190,7 +190,7 @@ def rnnlm(here, capsys, monkeypatch):
 
     def command(*arguments, stdin: bytes = b"") -> Outcome:
         if len(arguments) == 1:
-            arguments = tuple(shlex.split(str(arguments[0])))
+            arguments = tuple(words_of(str(arguments[0])))
         reading.standard_input.cache_clear()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
@@ -221,6 +221,11 @@ def terminal_of(monkeypatch):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
     return of
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a command line, with the backslashes of Windows' paths."""
+    return shlex.split(line.replace("\\", r"\\") if os.name == "nt" else line)
 
 
 def environment(**more: str) -> dict[str, str]:

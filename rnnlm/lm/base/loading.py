@@ -291,7 +291,7 @@ def saved_here() -> list[Path]:
 
 def _not_found(name: str) -> ModelError:
     """Build a "model not found" error with a hint at names that could be meant."""
-    is_path = os.sep in name
+    is_path = Path(name).name != name
     missing = f"no model at {name}" if is_path else f"no model named {name!r}"
 
     # A file or folder of that name that is no model.
