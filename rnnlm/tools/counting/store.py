@@ -31,7 +31,7 @@ from rnnlm.storage.files.outputs import Journal
 from rnnlm.text.encoding import smallest
 
 JOURNAL = "finished.jsonl"
-OURS = re.compile(r"run-[0-9]+\.safetensors|running-[0-9a-f]{16}")
+OURS = re.compile(r"plan\.json|finished\.jsonl|run-[0-9]+\.safetensors|running-[0-9a-f]{16}")
 RUNNING = "running-"  # the mark of a run that has workers begins so
 SHARE_OPEN = 4  # pieces that stay mapped, each of which keeps a file open, are 1 of so many files
 ITEM_BYTES = (4, 8)  # of a suffix or a count in memory
@@ -194,10 +194,9 @@ class Store:
         self._open.clear()
 
     def delete(self) -> None:
-        """Delete all pieces, finished or not, and the journal, if there is one."""
+        """Delete all pieces, finished or not, the plan and the journal."""
         self.close()
         self._delete(lambda name: bool(OURS.fullmatch(writing.whole_name(name))))
-        self._journal.path.unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
         """Delete the files of writers that were killed, called off, or late; and their marks."""

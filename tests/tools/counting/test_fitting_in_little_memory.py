@@ -73,7 +73,7 @@ def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
     *_, found = events_of(data, memory=memory, **settings)
     same_arrays(found.model, expected.model)
     assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
-    # On Windows, the files that a model maps stay as long as it does.
+    # On Windows, the files that a model maps stay until the end of the process.
     assert os.name == "nt" or list(temp.iterdir()) == []
 
 
