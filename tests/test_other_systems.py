@@ -122,11 +122,25 @@ def test_names_that_a_system_takes_for_one_are_refused(monkeypatch, here, existi
     """As on Windows and macOS, where a folder of one name is found under the other."""
     Path(existing).mkdir()
     if os.name == "posix":
-        check_place(Path(name), "model", list)
+        lock.check(Path(name))
     monkeypatch.setattr(Path, "exists", lambda path: True)
-    check_place(Path(existing), "model", list)
-    with pytest.raises(OutputError, match=f"cannot write to {name}; here it is the same as"):
-        check_place(Path(name), "model", list)
+    lock.check(Path(existing))
+    for ask in (lock.check, lambda folder: lock.held(folder, "a test").__enter__()):
+        with pytest.raises(OutputError, match=f"cannot write to {name}; here it is the same as"):
+            ask(Path(name))
+
+
+def test_a_finished_model_is_not_found_under_another_spelling(monkeypatch, here, rnnlm):
+    (here / "t.txt").write_text("the cat sat on the mat\n" * 30)
+    asked = ("train", "t.txt", "--model", "unigram", "-o")
+    assert rnnlm(*asked, "m\u00f6del a").code == 0
+    if not Path("M\u00d6DEL A").exists():
+        Path("M\u00d6DEL A").symlink_to("m\u00f6del a")
+        names = os.listdir
+        listed = lambda folder=".": [name for name in names(folder) if name != "M\u00d6DEL A"]  # noqa: E731
+        monkeypatch.setattr(os, "listdir", listed)
+    shown = rnnlm(*asked, "M\u00d6DEL A")
+    assert shown.code == 1 and "here it is the same as 'm\u00f6del a'" in shown.err
 
 
 NO_DRIVE = "cannot write to .*; there is no drive"
@@ -297,7 +311,12 @@ def test_without_an_affinity_all_processors_count(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     monkeypatch.setattr(system, "cpu_quota", lambda: float("inf"))
-    assert system.processors() == 7
+    for named, threads in (({}, {}), ({"PYTHON_CPU_COUNT": "7"}, {"OMP_NUM_THREADS": "7"})):
+        # Python 3.13 itself takes the number that is named, and torch does not know it.
+        monkeypatch.setattr(os, "environ", {**named})
+        system.share_processors()
+        assert system.processors() == 7 and os.environ == {**named, **threads}
+    monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert system.processors() == 1
 

@@ -15,7 +15,6 @@ from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     FileEntry,
     check_name,
-    check_spelling,
     delete,
     digest,
     existing_part,
@@ -41,7 +40,6 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
         )
     check_name(folder)
     with writing(folder):
-        check_spelling(folder)
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", f"it is a file, not a {noun}")
         names = sorted(os.listdir(folder)) if folder.exists() else []

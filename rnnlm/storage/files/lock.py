@@ -25,6 +25,7 @@ from rnnlm.parallel import repeating
 from rnnlm.storage.files.reading import decode_json
 from rnnlm.storage.files.writing import (
     check_name,
+    check_spelling,
     open_appending,
     short_name,
     unfinished_path,
@@ -78,6 +79,7 @@ def held(folder: Path, work: str) -> Iterator[None]:
     try:
         check_name(folder)
         with writing(folder):
+            check_spelling(folder)
             made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
         with _owned(folder, folder / OWNER, work):
@@ -97,10 +99,12 @@ def file_held(path: Path) -> contextlib.AbstractContextManager[None]:
 
 def check(folder: Path) -> None:
     """Make sure that no process owns the folder, before time goes into writing it. An OutputError
-    names its owner."""
-    if os.path.lexists(folder / OWNER):
-        with writing(folder), _open_owner_file(folder, folder / OWNER) as stream:
-            _check_free(folder, stream)
+    names its owner, or how an existing folder is spelled."""
+    with writing(folder):
+        check_spelling(folder)
+        if os.path.lexists(folder / OWNER):
+            with _open_owner_file(folder, folder / OWNER) as stream:
+                _check_free(folder, stream)
 
 
 @contextlib.contextmanager

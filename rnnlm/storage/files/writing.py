@@ -89,7 +89,10 @@ def existing_part(folder: Path) -> Path:
 def check_spelling(path: Path) -> None:
     """Refuse a name that the system takes for an existing one in another spelling: Windows and
     macOS take a letter for its capital, macOS also composed ones for decomposed ones."""
-    names = os.listdir(path.parent) if path.exists() and path.name not in ("", os.pardir) else []
+    names: list[str] = []
+    with contextlib.suppress(PermissionError):  # some folders may be entered, and not listed
+        if path.exists() and path.name not in ("", os.pardir):
+            names = os.listdir(path.parent)
     alike = [name for name in names if _folded(name) == _folded(path.name)]
     if alike and path.name not in alike:
         raise OutputError(
