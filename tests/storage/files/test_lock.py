@@ -94,7 +94,7 @@ def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):
             time.sleep(0.005)
 
 
-@pytest.mark.system("posix")
+@pytest.mark.system("posix")  # Windows deletes no file that is locked, so this cannot happen
 def test_foreign_lock_in_a_recreated_folder_stays(tmp_path):
     with held(tmp_path / "m"):
         (tmp_path / "m" / "owner.json").unlink()

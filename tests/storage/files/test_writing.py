@@ -91,7 +91,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
         writing.open_appending(tmp_path / "log")
 
 
-@pytest.mark.system("posix")
+@pytest.mark.system("posix")  # on Windows, check_name refuses them, or no file can have them
 @pytest.mark.parametrize("name", ["n" * 255, "\udcff\udcfe", "a\nb", "..."])
 def test_odd_names_are_written(tmp_path, name):
     outputs.check_file(tmp_path / name, overwrite=False)
