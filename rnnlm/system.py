@@ -15,6 +15,7 @@ import mmap
 import os
 import platform
 import re
+import select
 import shlex
 import signal
 import sys
@@ -242,6 +243,22 @@ def is_closed_pipe(error: OSError) -> bool:
     return isinstance(error, BrokenPipeError) or (
         IS_WINDOWS and error.errno == errno.EINVAL and error.filename is None
     )
+
+
+def has_input(descriptor: int) -> bool:
+    """Return whether reading from standard input, or another pipe, would not wait."""
+    if sys.platform != "win32":
+        return bool(select.select([descriptor], [], [], 0)[0])
+    if os.isatty(descriptor):
+        return False  # it may have keys, and no line
+    import msvcrt
+
+    # Windows asks pipes alone; files, and pipes whose writer has left, never wait.
+    pipe, arrived = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)), ctypes.c_ulong()
+    is_open = ctypes.WinDLL("kernel32").PeekNamedPipe(
+        pipe, None, 0, None, ctypes.byref(arrived), None
+    )
+    return not is_open or arrived.value > 0
 
 
 _PLAIN = re.compile(r"[\w\\/:.+=-]+", re.ASCII)

@@ -19,7 +19,9 @@ _command_line: Sequence[str] | None = None  # of the command that runs in this p
 
 # Strings that may precede a path in an argument, or follow a comma in it: `--option=`, `name=`,
 # `kind:`, `-o`; and the address of another machine, such as `tcp://10.0.0.1:8786`.
-_PARTS = re.compile(r"((?:[\w.-]+=|\w+:(?!//)|-[A-Za-z](?=[/~.]))*)(.*)", re.DOTALL)
+_PARTS = re.compile(
+    r"((?:[\w.-]+=|\w{2,}:(?!//)|-[A-Za-z](?=[/\\~.]|[A-Za-z]:))*)(.*)", re.DOTALL
+)  # one letter and a colon are a drive of Windows
 _ADDRESS = re.compile(r"(\w+://).*", re.DOTALL)
 
 
@@ -86,12 +88,11 @@ def _without_places(part: str) -> str:
 def _inside_working_folder(path: str) -> str:
     """Return a path that may lead out of the working folder relative to it, or its name alone if it
     does; any other string as it is."""
-    expanded = os.path.expanduser(path)
-    if not os.path.isabs(expanded) and os.pardir not in Path(expanded).parts:
+    expanded = Path(os.path.expanduser(path))
+    if not expanded.anchor and os.pardir not in expanded.parts:
         return path
 
     # A link in the working folder stays as the user called it.
     folder, name = os.path.split(os.path.abspath(expanded))
-    real = os.path.join(os.path.realpath(folder), name)
-    relative = os.path.relpath(real, os.path.realpath(os.curdir))
-    return name if relative.split(os.sep)[0] == os.pardir else relative
+    real, here = Path(os.path.realpath(folder), name), os.path.realpath(os.curdir)
+    return real.relative_to(here).as_posix() if real.is_relative_to(here) else name

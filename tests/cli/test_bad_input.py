@@ -123,7 +123,7 @@ def test_arguments_that_are_not_utf8(rnnlm, models, here):
     checked_error(rnnlm("train", models.text, "--set", "\udcff=1"), 2, "unknown setting '\\udcff'")
 
 
-@pytest.mark.system("posix")
+@pytest.mark.system("posix")  # Windows' names are UTF-16
 def test_non_utf8_file_names_are_read_and_written(rnnlm, models, here):
     with open(b"\xff.txt", "w") as stream:
         stream.write("the man was here\n")

@@ -305,7 +305,7 @@ def test_bad_tables_of_counts(here, text, why):
 def test_a_source_that_changes_is_read_again(here):
     for stamp, count in enumerate((1, 3), start=1):
         (here / "counts.tsv").write_text(f"word\tcount\nthe\t{count}\ndog\t1\n")
-        os.utime(here / "counts.tsv", ns=(stamp, stamp))
+        os.utime(here / "counts.tsv", (stamp, stamp))
         expected = math.log10(count / (count + 1))
         assert frequencies_from("counts.tsv").log10["the"] == pytest.approx(expected)
 

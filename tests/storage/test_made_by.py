@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import platform
-import shlex
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from rnnlm.storage import model_folder
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.training import card
 from rnnlm.version import made_by_command, made_now, shown_command
+from support.commands import words_of
 from support.failures import notices_of
 from support.saved_models import edit_config, save_unigram
 from support.tiny_models import fit, mixture
@@ -49,10 +49,12 @@ def in_a_folder(tmp_path, monkeypatch):
     ("train a --dask tcp://10.0.0.1:8786", "train a --dask tcp://..."),
     ("train a --dask=tcp://10.0.0.1:8786", "train a --dask=tcp://..."),
     ("train / ..", "train '' {parent}"),
+    pytest.param(r"train C:\data\x.txt -oD:\m -m kind:E:/n", "train x.txt -om -m kind:n",
+                 marks=pytest.mark.system("windows")),
 ])  # fmt: skip
 def test_commands_name_no_place_elsewhere(tmp_path, given, told):
     places = {"work": tmp_path / "work", "parent": tmp_path.name}
-    assert shown_command(shlex.split(given.format(**places))) == f"rnnlm {told.format(**places)}"
+    assert shown_command(words_of(given.format(**places))) == f"rnnlm {told.format(**places)}"
 
 
 @pytest.mark.system("links")

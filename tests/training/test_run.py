@@ -129,6 +129,7 @@ def test_a_card_without_recipe_names_the_defaults(text):
     assert "\nThe defaults of kind `ngram`.\n" in card and "```toml" not in card
 
 
+@pytest.mark.system("posix")  # Windows' names are UTF-16
 def test_file_names_outside_utf8_are_recorded_unchanged(text):
     odd = os.fsdecode(b"\xff.txt")
     write(Path(odd), text.read_text(encoding="utf-8"))
@@ -214,7 +215,7 @@ def test_a_stop_before_validation_still_saves(text):
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):
-    match = r"none is saved; m/metrics\.jsonl has the log.*init_gain below 1"
+    match = r"none is saved; m.metrics\.jsonl has the log.*init_gain below 1"
     with pytest.raises(TrainingError, match=match):
         list(train(text, output="m", model="rnn", activation="elu", **SMALL, **WILD))
     assert os.listdir("m") == ["metrics.jsonl"]

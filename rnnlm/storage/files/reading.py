@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import select
 import sys
 import tempfile
 import tomllib
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
+from rnnlm import system
 from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
 from rnnlm.storage.files.file_types import (
     CHUNK_BYTES,
@@ -340,8 +340,7 @@ class StandardInput:
 
     def has_more(self) -> bool:
         """Return whether `take` would not wait."""
-        descriptor = self.descriptor
-        return descriptor is None or bool(select.select([descriptor], [], [], 0)[0])
+        return self.descriptor is None or system.has_input(self.descriptor)
 
 
 class ArrivingBytes(io.BufferedIOBase):

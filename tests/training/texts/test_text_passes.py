@@ -2,6 +2,7 @@
 numbered on the way; else once for the vocabulary and once for the ids. Nothing is read or encoded again for
 the evaluation."""
 
+import os
 from collections import Counter
 
 import pytest
@@ -30,7 +31,7 @@ def opened(monkeypatch):
     decompressed = reading.decompressed
 
     def counted(stream):
-        names[str(stream.name).rpartition("/")[2]] += 1
+        names[os.path.basename(stream.name)] += 1
         return decompressed(stream)
 
     monkeypatch.setattr(reading, "decompressed", counted)
