@@ -29,7 +29,7 @@ def checked_error(ended, code: int, what: str) -> list[str]:
 def contents(folder) -> dict[str, bytes]:
     """Return all files in a folder and those below it."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def fingerprint(folder) -> str:
