@@ -62,7 +62,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     assert "to resume, run the same command again" in cut.err
     shown = grid(asked)
     assert shown.code == 0 and "run 2 of 2: model=gru" in shown.err
-    assert "saved in lesson/grid.tsv and lesson/curves.svg" in shown.err
+    assert f"saved in {Path('lesson/grid.tsv')} and {Path('lesson/curves.svg')}" in shown.err
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
     assert [(row["model"], row["steps"]) for row in rows] == [("rnn", "2"), ("gru", "2")]
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
