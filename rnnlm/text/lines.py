@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
-from rnnlm.errors import TextError, first_of, keyword, notice
-from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
+from rnnlm.errors import TextError, keyword
+from rnnlm.interface import UNKNOWN
 from rnnlm.storage.files.file_types import CHUNK_BYTES
 from rnnlm.storage.files.reading import (
     LONGEST_LINE,
@@ -29,7 +29,6 @@ from rnnlm.storage.files.reading import (
     text_lines,
     too_long,
 )
-from rnnlm.storage.files.writing import digest
 from rnnlm.text import sources
 from rnnlm.text.word_rows import split_sentences
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 WORD_SPACE = " \t\r\0"
 TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
-WORDS_HASH = re.compile("sha256:[0-9a-f]{12}")
 _BLANK_LINE = re.compile(rb"\n[ \t\r\0]*\n")
 _BLANK_BEGINNING = re.compile(rb"[ \t\r\0]*\n")
 _SPACES = re.compile(r"[ \t\r\0]+")
@@ -329,48 +327,6 @@ def _counts_words(cells: Sequence[str]) -> bool:
     # The first cell that is no such number ends the search, so the cell before is always one.
     pairs = pairwise(["0", *cells])
     return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
-
-
-class WordList(str):
-    """The words of a file, in UTF-8, ascending, without `<s>`, `</s>` and `<unk>`. As text, their
-    hash, which is all that records hold: a path would not say which words they are. source: the
-    file, for messages."""
-
-    words: tuple[bytes, ...]
-    source: str
-
-
-# Empty, silence and noise, and symbols of disambiguation
-_OF_KALDI = re.compile(rb"<eps>|#[0-9]+|!SIL|<(SIL|NOISE|SPOKEN_NOISE|sil|noise|spoken_noise)>|SIL")
-
-
-def word_list(source: str) -> WordList:
-    """Read a file with one word a line."""
-    words: set[bytes] = set()
-    for first, lines in numbered_lines(source, "strict"):
-        for number, line in enumerate(lines, start=first):
-            words_of_line = split_words(line)
-            # A file of another kind
-            if len(words_of_line) > 1:
-                raise TextError(
-                    f"{source}, line {number}: {plural(len(words_of_line), 'word')}",
-                    "each line must hold one word",
-                    "remove counts and other columns",
-                )
-            words.update(map(str.encode, words_of_line))
-    words -= {BOUNDARY.encode(), SENTENCE_START.encode(), UNKNOWN.encode(), b"<UNK>"}
-    symbols = [word.decode() for word in sorted(words) if _OF_KALDI.fullmatch(word)]
-    if symbols:
-        notice(
-            f"{source}: {first_of(symbols)} seem to be symbols of Kaldi, and become words of the "
-            "vocabulary; leave them out"
-        )
-    if not words:
-        raise TextError(f"{source} has no words", hint="write one word a line")
-    ordered = tuple(sorted(words))
-    made = WordList("sha256:" + digest([b"\n".join(ordered)])[:12])
-    made.words, made.source = ordered, source
-    return made
 
 
 def single_spaced(text: str) -> str:

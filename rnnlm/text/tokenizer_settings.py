@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from rnnlm.config import AUTO, Count, about, list_in_text, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
-from rnnlm.text.lines import WORDS_HASH, word_list
+from rnnlm.text.word_lists import WORDS_HASH, word_list
 
 ALL = "all"
 # Settings that choose words, not the definition of a word
@@ -48,8 +48,8 @@ class TokenizerSettings:
     vocab: Annotated[
         str | None,
         about(
-            "file with the words (of char: characters) of the vocabulary, one a line; others "
-            "become <unk>",
+            "file with the words (of char: characters) of the vocabulary, one a line or in "
+            "JSON; others become <unk>",
             title="FILE",
             extra=needs({"max_vocab": (None,)}, min_count=(1,)),
         ),

@@ -77,6 +77,7 @@ def opened(
     wanted: str = "a text",
     is_kept: bool = True,
     errors: str | None = None,
+    is_utf8: bool = True,
 ) -> Iterator[IO[bytes]]:
     """Open the decompressed bytes of `source` in this context. Raise `error` where they cannot be
     read, also while they are read in the context, and where they are no text in UTF-8 by their
@@ -84,13 +85,14 @@ def opened(
 
     on_read: called with how many bytes have been read from a file. wanted: its expected kind, for
     messages. is_kept: whether standard input or a pipe can be read again. errors: as for
-    :func:`decode`; "replace" reads UTF-16 without a mark, too.
+    :func:`decode`; "replace" reads UTF-16 without a mark, too. is_utf8: other encodings are an
+    error.
     """
     what = f"cannot read {shown_name(source)}"
     try:
         with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
             start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
-            _check_start(source, start, error, wanted, errors)
+            _check_start(source, start, error, wanted, errors, is_utf8)
             if stream is raw and start and without_suffix(source) != source:
                 notice(f"{source} is not compressed: it is read as is")
             yield stream
@@ -112,14 +114,17 @@ def binary_at(path: Path) -> str:
 
 
 def _check_start(
-    source: str, start: bytes, error: type[RnnlmError], wanted: str, errors: str | None
-) -> None:
+    source: str, start: bytes, error: type[RnnlmError], wanted: str, errors: str | None,
+    is_utf8: bool = True,
+) -> None:  # fmt: skip
     """Raise `error` where a source that begins so is no text in UTF-8. Send a notice where none of
     its lines would end."""
     name = shown_name(source)
     binary = binary_of(start)
     if binary:
         raise error(f"{name} is {binary[0]}, not {wanted}", hint=binary[1])
+    if not is_utf8:
+        return
     encoding = marked_encoding(start)
     why = ""
     if not encoding and errors != "replace":

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, TextError, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.lines import WordList, as_bytes
+from rnnlm.text.lines import as_bytes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     Vocabulary,
@@ -17,6 +17,7 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
+from rnnlm.text.word_lists import WordList
 
 # ---- One token per Unicode character, white space included; unseen characters are `<unk>`.
 

@@ -34,7 +34,7 @@ from rnnlm.text.encoding import (
     smallest,
     total_marks,
 )
-from rnnlm.text.lines import Block, WordList, as_bytes, no_text, word_list
+from rnnlm.text.lines import Block, as_bytes, no_text
 from rnnlm.text.marks import count_plain, tell_mixed
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
@@ -48,6 +48,7 @@ from rnnlm.text.tokenizers.vocabulary import (
     stored_vocabulary,
 )
 from rnnlm.text.tokenizers.word_runs import Counted, Runs
+from rnnlm.text.word_lists import WordList, word_list
 
 # ---- Words outside a vocabulary, numbered as they are met, for models that read words by their
 # characters.

@@ -21,9 +21,9 @@ from rnnlm.lm.ngram.pruning import quantised
 from rnnlm.lm.ngram.settings import check_bits
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Text
-from rnnlm.text.lines import WordList, word_list
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.text.word_lists import WordList, word_list
 from rnnlm.training import card
 
 SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word

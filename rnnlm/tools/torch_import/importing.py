@@ -22,8 +22,9 @@ from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.reading import binary_at, decode, decode_json, read_small
+from rnnlm.storage.files.reading import binary_at
 from rnnlm.storage.manifest import ModelArrays
+from rnnlm.text import word_lists
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
@@ -85,6 +86,7 @@ def import_torch(
         UsageError: the words or the activation are not given.
         ModelError: a file cannot be read or is damaged, it holds another kind of network, or its
             words do not fit.
+        TextError: there is no list of words.
         OutputError: the folder cannot be written, or already holds another model.
     """
     if vocab is None:
@@ -343,38 +345,29 @@ def _weights(file: TorchFile, network: Network, path: Path) -> dict[str, np.ndar
 
 
 def read_words(path: Path) -> list[str]:
-    """Return the words of a file in the order of their ids: a line for each, or a dictionary as
-    these repositories keep it, in JSON, a pickle, or a PyTorch file of a corpus."""
+    """Return the words of a file in the order of their ids: a list, or a dictionary as these
+    repositories keep it, in a pickle or a PyTorch file of a corpus."""
     with naming(path):
         if binary_at(path) in FILE_KINDS:
-            words = _words_in(read_torch(path).content)
+            content = _without_stubs(read_torch(path).content)
+            words = word_lists.words_in(content, str(path), needs_order=True)
         else:
-            text = decode(read_small(path), str(path), 1, None).removeprefix("\ufeff")
-            try:
-                words = _words_in(decode_json(text, Any))
-            except ValueError:
-                # Only line ends: a word may hold a no-break space.
-                words = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    if words is None:
-        raise ModelError(f"{path} holds no list of words", hint="write one word a line")
+            words = word_lists.read_words(str(path), needs_order=True)
     word, count = Counter(words).most_common(1)[0]
     if count > 1:
         raise ModelError(f"{path} lists {word!r:.80} {count} times", hint=ITS_WORDS)
     return words
 
 
-def _words_in(content: Any) -> list[str] | None:
-    """Return the words of a corpus, of its dictionary, of a list, or of the ids by word."""
-    fields = content.fields if isinstance(content, Stub) else content
-    if isinstance(fields, dict):
-        for key in ("dictionary", "idx2word", "word2idx"):
-            if isinstance(fields.get(key), Stub | dict | list):
-                return _words_in(fields[key])
-        if sorted(fields.values()) == list(range(len(fields))):
-            fields = sorted(fields, key=fields.__getitem__)
-    if isinstance(fields, list) and fields and all(isinstance(word, str) for word in fields):
-        return fields
-    return None
+def _without_stubs(part: Any) -> Any:
+    """Return a corpus or what it holds as a dictionary of its attributes; other parts as they
+    are."""
+    if isinstance(part, Stub):
+        part = part.fields
+    if isinstance(part, dict):
+        held = {name: _without_stubs(part[name]) for name in word_lists.HOLDERS if name in part}
+        return part | held
+    return part
 
 
 def _arranged(arrays: dict[str, np.ndarray], words: list[str], vocab: Path) -> list[str]:
