@@ -188,6 +188,8 @@ class Satellite:
         folders: Forms of folders that hold texts: :class:`rnnlm.registry.TextFolder`.
         sources: Sources of training data, :class:`rnnlm.registry.DataSource`, by the settings and
             options that ask for them.
+        tables: By the suffix of their files: functions(source, file, sheet) that yield the rows of
+            tables as lines of CSV. sheet: of FILE#SHEET; None: the first one.
         metrics: Metrics of language models: :class:`rnnlm.evaluation.perplexity.TextMetric`.
         methods: Methods of `rnnlm.Model`: :class:`Method`, as :func:`methods_of` returns them.
         names: Names of `rnnlm`, as :func:`names_of` returns them.
@@ -213,6 +215,7 @@ class Satellite:
     scorers: Entries = tuple
     folders: Entries = tuple
     sources: Entries = tuple
+    tables: Entries = tuple
     metrics: Entries = tuple
     methods: Entries = tuple
     names: Entries = tuple

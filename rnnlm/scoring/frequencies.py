@@ -20,7 +20,7 @@ from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.lm.base.loading import load_tokenizer
 from rnnlm.lm.base.words import ShownWords
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.reading import opened, text_lines
+from rnnlm.storage.files.reading import file_of, opened, text_lines
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import split_words
 from rnnlm.text.named_columns import usual_among
@@ -123,14 +123,15 @@ def frequencies_from(source: str) -> WrittenFrequencies:
     """
     check_path(source, keyword("frequency_from"))
     # A file or a folder may change between two calls in one process.
-    stamp = os.stat(source).st_mtime_ns if os.path.exists(source) else None
+    file = file_of(source)
+    stamp = os.stat(file).st_mtime_ns if os.path.exists(file) else None
     return _frequencies_from(source, stamp)
 
 
 @functools.lru_cache(maxsize=2)
 def _frequencies_from(source: str, stamp: int | None) -> WrittenFrequencies:
     """Return the frequencies of a source, which were read before if it has the same stamp."""
-    if not os.path.isfile(source):
+    if not os.path.isfile(file_of(source)):
         shares, what = _shares_of_model(source), "the words of its training text"
     else:
         kind = _kind_of_table(source)

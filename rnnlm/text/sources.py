@@ -34,7 +34,7 @@ from rnnlm.errors import (
 )
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import CHUNK_BYTES, is_compressed, without_suffix
-from rnnlm.storage.files.reading import opened, shown_name
+from rnnlm.storage.files.reading import file_of, opened, shown_name
 from rnnlm.text.named_columns import (
     KINDS,
     GroupNames,
@@ -114,7 +114,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
     sources = []
     for name in names:
         # A file may be called like a glob, so existing names come first.
-        if name == "-" or name.startswith(HUB) or os.path.exists(name):
+        if name == "-" or name.startswith(HUB) or os.path.exists(file_of(name)):
             sources.append(name)
             continue
         files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
@@ -434,7 +434,7 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 def _holds_data(folder: str) -> bool:
     """Return whether a folder holds files of a data set. A .json alone may be anything, such as a
     model's config.json."""
-    suffixes = {*tables.SUFFIXES, ".arrow"} - {".json"}
+    suffixes = {*tables.SUFFIXES, ".arrow"} - {".json", ".xlsx"}
     names = itertools.chain.from_iterable(names for _, _, names in os.walk(folder))
     return any(Path(without_suffix(name)).suffix in suffixes for name in names)
 

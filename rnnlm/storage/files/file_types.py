@@ -187,7 +187,8 @@ _NAME_TEXT = "name a text"
 _BINARIES = {
     rb"PK\x03\x04(?=.*?/data\.pkl)": ("a PyTorch file", _NAME_TEXT),
     # Documents are zip archives, too: the names of their parts, near the beginning, identify them.
-    rb"PK\x03\x04(?=.*?(?:xl/|opendocument\.spreadsheet))": ("a spreadsheet", _AS_CSV),
+    rb"PK\x03\x04(?=.*?xl/)": ("a spreadsheet", "give it a name that ends in .xlsx"),
+    rb"PK\x03\x04(?=.*?opendocument\.spreadsheet)": ("a spreadsheet", _AS_CSV),
     rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("a spreadsheet or another document", _AS_CSV),
     rb"PK\x03\x04(?=.*?(?:word/|ppt/|opendocument))": ("an office document", _AS_TEXT),
     rb"PK\x03\x04(?=.*?epub\+zip)": ("an e-book", _AS_TEXT),

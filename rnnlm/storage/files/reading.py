@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from rnnlm import system
+from rnnlm import satellites, system
 from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
 from rnnlm.storage.files.file_types import (
     CHUNK_BYTES,
@@ -59,6 +59,7 @@ _FROM_CESU = (
 FEW_LINES = 3  # that are not UTF-8: a slip leaves so few; more are a file in another encoding
 
 
+_WORKBOOK = re.compile(r"(.+\.xlsx)(?:#(.+))?", re.IGNORECASE | re.DOTALL)
 names_in_memory: dict[str, str] = {}  # of temporary files that hold a program's data
 
 
@@ -66,6 +67,18 @@ def shown_name(source: str) -> str:
     """Return the name of a file in a sentence: `-` is standard input, and a program's data have a
     name of their own."""
     return "standard input" if source == STANDARD_INPUT else names_in_memory.get(source, source)
+
+
+def is_workbook(source: str) -> bool:
+    """Return whether a source is a sheet of a workbook of Excel, by its name: FILE.xlsx, or
+    FILE.xlsx#SHEET. It is opened as a file of CSV."""
+    return _WORKBOOK.fullmatch(source) is not None
+
+
+def file_of(source: str) -> str:
+    """Return the file that a source names, without the name of a sheet."""
+    workbook = _WORKBOOK.fullmatch(source)
+    return workbook[1] if workbook else source
 
 
 @contextlib.contextmanager
@@ -285,6 +298,9 @@ def _open(source: str, on_read: Callable[[int], None] | None, is_kept: bool) -> 
         return cast(IO[bytes], ArrivingBytes(arriving))
     if is_kept and is_pipe(source):
         return cast(IO[bytes], ArrivingBytes(_kept_pipe(source, os.stat(source).st_ino)))
+    if is_workbook(source):
+        changed = os.stat(file_of(source)).st_mtime_ns
+        return cast(IO[bytes], ArrivingBytes(_kept_sheet(source, changed)))
     if on_read is None:
         return open(source, "rb")
     return io.BufferedReader(_CountedFile(source, on_read), READ_BYTES)
@@ -432,6 +448,19 @@ def is_pipe(source: str) -> bool:
 def _kept_pipe(source: str, inode: int) -> StandardInput:
     """Return what arrives from a pipe, which is kept like standard input."""
     return StandardInput(open(source, "rb"))
+
+
+@functools.lru_cache(maxsize=4)
+def _kept_sheet(source: str, changed: int) -> StandardInput:
+    """Return a sheet of a workbook as CSV, all of it: what is wrong with it is said at once."""
+    reader = next((form for form in satellites.entries("tables") if form.name == ".xlsx"), None)
+    if reader is None:
+        raise TextError(f"{source} is a workbook", hint="export it as CSV (UTF-8)")
+    [(file, sheet)] = _WORKBOOK.findall(source)
+    kept = StandardInput(io.BytesIO())
+    for line in reader.load()(source, file, sheet or None):
+        kept.size += kept.spool.write(line)
+    return kept
 
 
 def _standard_stream() -> IO[bytes]:

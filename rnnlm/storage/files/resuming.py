@@ -21,7 +21,7 @@ from rnnlm.config import as_text
 from rnnlm.errors import OutputError, TextError, first_of, keyword, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.lock import OWNER
-from rnnlm.storage.files.reading import STANDARD_INPUT
+from rnnlm.storage.files.reading import STANDARD_INPUT, file_of
 from rnnlm.storage.files.writing import digest, sha256
 
 Identity = Mapping[str, str]  # of work: the facts that its result depends on, by name
@@ -204,17 +204,18 @@ def signature(name: str) -> str:
     if name in signed_by_content:
         content_hash = (sha256(Path(name)) or "")[:SIGNATURE_DIGITS]
         return f"in memory{SIGNED}{content_hash}{_format(name)}"
-    if not os.path.lexists(name):
+    file = file_of(name)
+    if not os.path.lexists(file):
         return name
 
     # A file is known by its length, its time and its ends; pipes and devices are new each time.
     try:
-        if os.path.isdir(name):
-            return _folder_signature(Path(name))
-        status = os.stat(name)
+        if os.path.isdir(file):
+            return _folder_signature(Path(file))
+        status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             return _never_again()
-        ends = _hash_of_ends(name, status.st_size)
+        ends = _hash_of_ends(file, status.st_size)
     except OSError as error:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
     changed = datetime.fromtimestamp(status.st_mtime_ns // 10**9, UTC).strftime("%F %T")

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from rnnlm.amounts import plural
 from rnnlm.errors import CONTROL, TextError, did_you_mean, first_of, keyword, notice
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
+from rnnlm.storage.files.reading import START_BYTES, is_workbook, opened, shown_name, text_lines
 from rnnlm.storage.files.writing import is_stream, replacing, writing
 
 if TYPE_CHECKING:
@@ -108,13 +108,16 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
         number += taken
 
 
-def tell_unread(source: str, names: Iterable[str], known: Collection[str]) -> None:
+def tell_unread(
+    source: str, names: Iterable[str], known: Collection[str], meant: Mapping[str, str] = {}
+) -> None:
     """Send a notice of the fields of a file that its reader leaves out, if there are any. known:
-    the fields that it reads."""
+    the fields that it reads. meant: hints, by names that such fields often have."""
     unread = [name for name in dict.fromkeys(names) if name not in known]
     if unread:
         are = plural(len(unread), "field is", "fields are")
-        hint = next(filter(None, (did_you_mean(name, known) for name in unread)), "")
+        hints = (meant.get(folded(name)) or did_you_mean(name, known) for name in unread)
+        hint = next(filter(None, hints), "")
         notice(
             f"{shown_name(source)}: {are} not read: {first_of(list(map(repr, unread)))}"
             + (f" ({hint})" if hint else "")
@@ -212,6 +215,7 @@ SUFFIXES = {
     ".csv": CSV,
     ".tsv": TSV,
     ".parquet": PARQUET,
+    ".xlsx": CSV,
 }
 # So many rows are in memory at once. Keep them few: a Parquet file of 500 bytes may hold the same
 # megabyte a thousand times.
@@ -275,7 +279,7 @@ class LineFormat(NamedTuple):
 def kind_of(source: str) -> str | None:
     """Return the kind of table that the name of `source` says, below any suffix of compression;
     None: none."""
-    return SUFFIXES.get(Path(without_suffix(source)).suffix)
+    return CSV if is_workbook(source) else SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
 def is_json(line: str) -> bool:
@@ -741,7 +745,9 @@ def _csv(
     first = next(lines, "")
     above = 0
     named = _SEPARATOR_LINE.fullmatch(first)
-    if named:
+    if is_workbook(source):
+        delimiter = ","
+    elif named:
         delimiter = named[1]
         first = next(lines, "")
         above = 1
@@ -751,10 +757,11 @@ def _csv(
     table = csv.reader(itertools.chain([first], lines), strict=True, delimiter=delimiter)
     begins = above + 1
     try:
-        for cells in table:
+        for row_number, cells in enumerate(table, start=1):
             begins = above + table.line_num + 1
             if cells:
-                yield above + table.line_num, cells
+                # A row of a sheet is one, whatever lines its cells hold.
+                yield row_number if is_workbook(source) else begins - 1, cells
     except csv.Error as error:
         # A quotation mark that is left open takes in all lines that follow: its row is the wrong
         # one.
@@ -776,12 +783,18 @@ def _named(
     first = next((row for row in table if any(map(str.strip, row[1]))), None)
     if first is None:
         return
-    _, names = first
+    number, names = first
     sample = list(itertools.islice(table, SAMPLE_ROWS if has_header else 0))
     table = itertools.chain(sample, table)
     numbers = [str(place) for place in range(1, len(names) + 1)]
     if has_header is None or has_header(names, [cells for _, cells in sample]):
         _check_columns(source, names)
+        if is_workbook(source) and "" in names:
+            raise TextError(
+                f"{shown_name(source)}, row {number}: column {names.index('') + 1} has no name",
+                "this row is the header",
+                "write a name into the empty cell",
+            )
         # Several columns without a name would be one. Most are columns that a spreadsheet leaves
         # empty.
         if names.count("") > 1:
@@ -802,7 +815,8 @@ def _named(
             beyond = cells[len(names) :]
             if any(beyond):
                 values[None] = beyond
-        yield Row(f"{shown_name(source)}, line {number}", values, number)
+        unit = "row" if is_workbook(source) else "line"
+        yield Row(f"{shown_name(source)}, {unit} {number}", values, number)
 
 
 def folded(name: str) -> str:

@@ -1,8 +1,11 @@
 """Write tables as workbooks of Excel (.xlsx), by openpyxl: a text is a cell of text, whatever it
 begins with, and a number is a number."""
 
+import contextlib
 import math
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -66,7 +69,14 @@ def save_workbook(path: Path, rows: Iterable[Iterable[object]]) -> None:
                 check(number, MOST_ROWS, "rows up to here")
                 check(len(cells), MOST_COLUMNS, "cells")
                 sheet.append(cells)
-            book.save(stream)
-        except BaseException:
-            sheet.close()  # openpyxl complains of sheets that are left open
+            # An archive of openpyxl's own would be left open after an error.
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+                writer_package().writer.excel.ExcelWriter(book, archive).save()
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                sheet.close()  # openpyxl complains of sheets that are left open
+            # Rows wait in a temporary file, of which lxml has errors of its own.
+            if type(error).__name__ == "SerialisationError":
+                why = f"{error} in {tempfile.gettempdir()}"
+                raise OutputError(f"cannot write to {path}", why, "free some space there") from None
             raise

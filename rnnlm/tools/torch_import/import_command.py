@@ -35,8 +35,8 @@ TORCH = Import(
             "--vocab",
             type=PATH,
             metavar="FILE",
-            help="Words of a PyTorch file in the order of its rows: one a line, JSON, or the dictionary "
-            "of its corpus (a pickle, or a PyTorch file).",
+            help="Words of a PyTorch file in the order of its rows: one a line, JSON, or the "
+            "dictionary of its corpus (a pickle, or a PyTorch file).",
         ),
         click.option(
             "--activation",
