@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.storage.manifest import is_model
 
 from .. import metrics, task_options, terminal
 from ..declaring import Command, options_of, section
@@ -88,6 +89,9 @@ def command(
     """
     refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)
+    for name in models:
+        is_text = Path(name).is_file() and not name.endswith(".arpa") and not is_model(Path(name))
+        refuse_if(is_text, f"{name} is a file, not a model; to compare models on it: --on {name}")
     result = _measured(models, on, train, device, given | {"top": top}) if on else _stored(models)
     if as_json:
         terminal.print_json(result.to_dict())

@@ -43,6 +43,7 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
     one per line. </s> is the end of the line. Unknown words are left out.
     """
     from rnnlm.scoring.generation.search import next_words
+    from rnnlm.text.line_forms import lacks_blanks
 
     # All that can be wrong is found before a model is loaded.
     texts = options.typed_or_arriving(beginnings or ("",), "used as a beginning", "a beginning")
@@ -54,6 +55,8 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
         # Where white space follows, the last word is complete.
         end = "" if complete else " "
         for text in texts:
+            if not complete and lacks_blanks([text], least=1):
+                terminal.say(f"{text!r} has no blanks between words: --complete adds none")
             for name, model in models.items():
                 words = next_words(model, text + end, num)
                 if complete and not words:

@@ -78,6 +78,7 @@ def test_comparing_on_training_text_is_reported(rnnlm, parts):
 @pytest.mark.parametrize(("arguments", "code", "what"), [
     ("demo --on valid.txt", 2, "a comparison needs at least two models"),
     ("--on valid.txt", 2, "a comparison needs at least two models"),
+    ("kn lstm valid.txt", 2, "valid.txt is a file, not a model; to compare models on it: --on"),
     ("kn lstm", 1, "kn has no stored metrics of a validation text"),
     ("kn kn+cache --on valid.txt", 2, "an n-gram model cannot be adapted in this way"),
     ("kn lstm --on valid.txt --train nowhere.txt", 1, "no such file: nowhere.txt"),

@@ -129,6 +129,7 @@ def test_the_last_word_is_completed_if_asked(rnnlm, counts):
     expected = library.load(counts).next_words("a b")
     assert answer["next"] == [{"word": w.word, "probability": w.probability} for w in expected]
     assert [word["word"] for word in answer["next"]] == ["b", "bc"]
+    assert "--complete adds none" in rnnlm("next", "-m", counts, "\u6211").err
     none = rnnlm("next", "-m", counts, "a x", "--complete")
     assert none.code == 0 and none.rows == [["word", "probability"]]
     assert "mle knows no word that begins like the last one of 'a x'" in none.err

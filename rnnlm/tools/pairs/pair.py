@@ -83,6 +83,7 @@ class TestSet:
 Values = Mapping[Any, Any]  # by column; None: cells beyond the columns
 KIND = ("kind", "paradigm", "UID")
 ID = ("id", "pair_id", "pairID", "qID", "sentid")
+_FOR_KIND = dict.fromkeys(("cond", "condition", "type", "category"), "did you mean 'kind'?")
 PHENOMENON = ("phenomenon", "linguistics_term")
 DISTANCE = ("distance",)
 FIELD = ("field",)
@@ -445,8 +446,9 @@ def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)
-    names = filter(None, itertools.chain.from_iterable(row.values for row in rows))
-    tables.tell_unread(source, itertools.filterfalse(_OF_BLIMP.fullmatch, names), _COLUMNS)
+    all_names = itertools.chain.from_iterable(row.values for row in rows)
+    names = itertools.filterfalse(_OF_BLIMP.fullmatch, filter(None, all_names))
+    tables.tell_unread(source, names, _COLUMNS, _FOR_KIND)
     return TestSet(format.name, tuple(pair_of(row.values, format, kind, row.where) for row in rows))
 
 

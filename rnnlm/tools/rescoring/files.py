@@ -43,7 +43,8 @@ from rnnlm.tools.rescoring.settings import FORMATS, ListSettings
 # * nemo: a row is `text TAB score`. As many rows as its beam was wide, the best first, or those
 #   between blank lines, are an utterance; its name is its number, from 1.
 # * moses: a row is `utt ||| text ||| NAME= number ... NAME= number ||| total`, perhaps with more
-#   fields; utterances count from 0. A name may have several numbers, and no blank behind it.
+#   fields; utterances count from 0. A name may have several numbers, and no blank behind it. One
+#   with a _ is of a sparse feature, which is 0 where it is missing.
 # * srilm: a row is `am lm words text`. A file is an utterance, called by its name without suffixes.
 # * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
 #   holds `1best_recog`, `2best_recog`, ...
@@ -56,7 +57,10 @@ _NUMBER = re.compile(
 SAMPLE_LINES = 100
 _SRILM = re.compile(rf"({_NUMBER.pattern}) +({_NUMBER.pattern}) +\d+( [^\t]*)?", re.IGNORECASE)
 _LIST_SUFFIXES = re.compile(r"(\.(nbest|scores?|txt|gz|bz2|xz|zst))+$")
-_FEATURE = re.compile(rf"([^\s=:]+)[=:]((?:\s*(?:{_NUMBER.pattern})(?!\S))+)", re.IGNORECASE)
+# Names of sparse features, such as dlm_der:die, may hold the signs that end others.
+_FEATURE = re.compile(
+    rf"([^\s=:]+|\S+_\S*(?==))[=:]((?:\s*(?:{_NUMBER.pattern})(?!\S))+)", re.IGNORECASE
+)
 _MIXED = "a file holds n-best lists of one format only"
 
 
@@ -272,6 +276,8 @@ def _filled_lines(builder: ListBuilder, path: str) -> Iterator[tuple[str, str]]:
 
 def _read_moses(builder: ListBuilder) -> None:
     ranks = Counter[str]()
+    ranked: list[tuple[str, int, Hypothesis]] = []
+    sparse: dict[str, float] = {}
     for where, line in _filled_lines(builder, builder.source):
         utt, *cells = map(str.strip, line.split("|||"))
         if len(cells) < 3 or _FEATURE.sub("", cells[1]).strip():
@@ -283,12 +289,16 @@ def _read_moses(builder: ListBuilder) -> None:
         # A name with several numbers gives as many scores.
         values = {"score": cells[2]}
         for name, numbers in _FEATURE.findall(cells[1]):
+            sparse |= {name: 0.0} if "_" in name else {}
             for place, number in enumerate(numbers.split()):
                 values[f"{name}_{place}" if " " in numbers.strip() else name] = number
         scores = _parsed(values, where, builder.settings.costs)
         ranks[utt] += 1
         hypothesis = Hypothesis(cells[0], scores.pop("score"), where, scores)
-        builder.add(utt, ranks[utt], hypothesis)
+        ranked.append((utt, ranks[utt], hypothesis))
+    for utt, rank, hypothesis in ranked:
+        scores = sparse | dict(hypothesis.scores)
+        builder.add(utt, rank, dataclasses.replace(hypothesis, scores=scores))
 
 
 def _read_srilm(builder: ListBuilder) -> None:
@@ -380,7 +390,7 @@ def _read_json(builder: ListBuilder) -> None:
 def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expected: str) -> Any:
     if values.get(name) is None:
         raise TextError(
-            f"{where}: {name!r} is missing",
+            f"{where}: {name!r} is {'null' if name in values else 'missing'}",
             'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}',
         )
     if not isinstance(values[name], types) or isinstance(values[name], bool):

@@ -214,7 +214,7 @@ def test_table_errors_name_their_line(here, old, new, message):
     ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
     ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": None}]},
-     "hypothesis 1: 'score' is missing"),
+     "hypothesis 1: 'score' is null"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": True}]}, "'score' is not a number"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": "nan"}]}, "the score is nan"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": 10**400}]}, "the score is inf"),
@@ -361,6 +361,11 @@ def test_lists_of_moses_are_read_with_plain_or_named_references(here):
     for text, lines in (("", "0 lines"), ("the old man\n", "1 line")):
         with pytest.raises(TextError, match=f"short has {lines} for 2 utterances"):
             read_nbest("m", references=[write(here / "short", text)])
+    # Sparse features have a _ in their names, which may hold other signs; a missing one is 0.
+    write(here / "m", MOSES.replace("LM0=-11.8", "LM0=-11.8 dlm_der:a=b= 2 dlm_x= 1"))
+    [first, second], _ = (u.hypotheses for u in read_nbest("m"))
+    assert first.scores == FEATURES[0] | {"dlm_der:a=b": 0, "dlm_x": 0}
+    assert second.scores == FEATURES[1] | {"dlm_der:a=b": 2, "dlm_x": 1}
     # Others count from 1.
     write(here / "m", MOSES.replace("1 |||", "2 |||").replace("0 |||", "1 |||"))
     write(here / "refs", "the old man\n\n")
