@@ -204,7 +204,8 @@ def test_words_are_read_in_the_forms_of_these_repositories(here):
     (here / "pickled").write_bytes(pickle.dumps(number_of))
     (here / "dictionary").write_bytes(pickle.dumps(dictionary, protocol=2))
     torch.save(corpus, here / "corpus")
-    for name in ("lines", "list", "ids", "pickled", "dictionary", "corpus"):
+    torch.save(types.SimpleNamespace(itos=WORDS, stoi=number_of), here / "torchtext")
+    for name in ("lines", "list", "ids", "pickled", "dictionary", "corpus", "torchtext"):
         assert read_words(here / name) == WORDS, name
     for content, why in ((b"a\nb\na\n", "'a' 2 times"), (pickle.dumps(3), "no list of words")):
         (here / "odd").write_bytes(content)

@@ -91,7 +91,7 @@ def _rows(
             elif kind == "b":
                 text = "TRUE" if text == "1" else "FALSE"
             elif kind == "e":
-                errors[text[:20] if len(errors) < MOST_ERRORS else ""] += 1
+                errors[text[:20] if len(errors) < MOST_ERRORS else "others"] += 1
                 text = ""
             elif kind == "n" and text:
                 is_date = int(attributes.get("s", 0)) in date_styles
