@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.storage.manifest import is_model
 
 from .. import metrics, task_options, terminal
 from ..declaring import Command, options_of, section
@@ -87,6 +86,8 @@ def command(
     the signature that differs. If models do not know some words, each difference is given with and
     without these.
     """
+    from rnnlm.storage.manifest import is_model
+
     refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)
     for name in models:
