@@ -53,7 +53,7 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
 def test_only_an_earlier_export_is_replaced(lstm, tmp_path):
     export(lstm, tmp_path / "out")
     save(tmp_path / "gru", fit("gru"), "gru")
-    with pytest.raises(OutputError, match=r"out/config\.json already exists"):
+    with pytest.raises(OutputError, match=r"out.config\.json already exists"):
         export(tmp_path / "gru", tmp_path / "out")
     export(tmp_path / "gru", tmp_path / "out", overwrite=True)
     # A model of ours has a config.json, too.
