@@ -16,7 +16,7 @@ ARPA = GOLDEN / "g2-order3-prune.arpa.gz"
 def imported(rnnlm):
     ended = rnnlm("import", ARPA, "-o", "tri")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.splitlines() == [
+    assert ended.err.splitlines()[-2:] == [  # how far reading is may come first
         "an n-gram model of order 3, V = 2,527; n-grams by order: 2,528, 12,756, 1,149",
         "saved in tri",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm as library
 from rnnlm.amounts import plural
-from rnnlm.system import processors
+from rnnlm.system import processors, quoted
 from rnnlm.text.tokenizers.word import split_punctuation
 from support import commands
 from support.failures import checked_error
@@ -203,7 +203,7 @@ def test_a_text_that_is_tokenized_stays_as_it_is(rnnlm, models, here):
 
 
 def test_training_ends_with_the_next_command(rnnlm, models, here):
-    for options, name in (("", "text-unigram"), ("-o 'a folder' --json", "'a folder'")):
+    for options, name in (("", "text-unigram"), ("-o 'a folder' --json", quoted("a folder"))):
         shown = rnnlm(f"train {models.text} --model unigram {options}")
         assert shown.err.splitlines()[-1] == f'next: rnnlm score -m {name} "a sentence"'
 

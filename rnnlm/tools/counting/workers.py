@@ -28,7 +28,6 @@ import os
 import re
 import secrets
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -158,11 +157,12 @@ def try_out_cluster(address: str, folder: str) -> None:
     with connected_cluster(address) as pool:
         try:
             os.makedirs(folder, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=folder, prefix="rnnlm-") as probe:
-                name = os.path.basename(probe.name)
-                probe.write(name)
-                probe.flush()
-                pool.check_folder(Path(folder).absolute(), name)
+            store = Store(Path(folder))
+            store.set_mark()
+            try:
+                pool.check_folder(store.folder.absolute(), store.mark)
+            finally:
+                store.remove_mark()
         except OSError as error:
             why = error.strerror or str(error)
             raise OutputError(f"cannot write to {folder}", why, "choose another folder") from None

@@ -1,5 +1,6 @@
 """Folders of different vocabularies added up: the counts of all their texts counted at once."""
 
+import os
 import random
 from pathlib import Path
 
@@ -180,4 +181,4 @@ def test_renumbered_counts_are_those_of_the_renumbered_text(seed, memory, tmp_pa
     found = [step for step in steps if isinstance(step, Level)]
     moved = [[number_V[word] for word in sentence] for sentence in text.sentences]
     assert_same(found, list(counts_of(moved, size, text.order).levels))
-    assert not list(tmp_path.iterdir())  # files have no names
+    assert os.name == "nt" or not list(tmp_path.iterdir())  # elsewhere, files have no names

@@ -2,6 +2,7 @@
 
 import csv
 import signal
+from pathlib import Path
 
 import pytest
 

@@ -53,7 +53,8 @@ def test_the_outcome_as_json(rnnlm, text):
 
 
 @pytest.mark.parametrize(("number", "code"), [
-    pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143),
+    pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak),
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.system("signals")),
 ])  # fmt: skip
 def test_interrupted_preparation_stops_soon_and_can_resume(
     start, rnnlm, here, corpus_lines, monkeypatch, number, code
