@@ -268,6 +268,11 @@ class StoredSymbols(Sequence[str]):
         """Return the ids of words, int32; -1 for those that are not here."""
         if not len(words):
             return np.zeros(0, np.int32)
+        # Block by block: the bytes of all words would take much memory.
+        blocks = arrays.blocks(len(words), AT_ONCE)
+        return np.concatenate([self._ids_in_block(words[here]) for here in blocks])
+
+    def _ids_in_block(self, words: Sequence[bytes]) -> np.ndarray:
         keys_V, ids_V, twins = self._sorted
         asked = StoredSymbols.of(words)
         keys_W = asked._keys(slice(0, len(words)))

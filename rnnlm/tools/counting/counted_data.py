@@ -15,16 +15,17 @@ from rnnlm.amounts import plural
 from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
-from rnnlm.lm.ngram.counting.workspace import Workspace, check_size
+from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files import lock, private
 from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.storage.files.writing import digest, writing
 from rnnlm.text import sources, tokenizers
-from rnnlm.text.corpus import Corpus, Text, look_at
+from rnnlm.text.corpus import BlockText, Corpus, ReadSplit, Split, Text, look_at
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent, watched
+from rnnlm.text.lines import Block, Progress, TextSettings, as_bytes, silent, watched
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.tokenizers import is_made_on_the_way, tell_empty
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck, accept_any_size
 from rnnlm.tools.counting import counts_folder
 from rnnlm.tools.counting.beyond_memory import (
@@ -121,15 +122,18 @@ def of_text(
     text = text_to_count(text, tokenizer, memory, temp, 0.0, workers, report)
     memory = workers.memory(memory)
 
-    # The vocabulary: given, prepared, or made in a pass of its own.
-    tokenizer = text.tokenizer or tokenizer
-    if isinstance(tokenizer, TokenizerSettings):
-        tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
-        if memory:
-            check_size(memory, tokenizer.size)
+    # The vocabulary: given, prepared, made on the way, or made in a pass of its own.
+    tokenizer, split = text.tokenizer or tokenizer, text.split(0.0)
+    if isinstance(tokenizer, TokenizerSettings) and is_made_on_the_way(tokenizer):
+        settings = tokenizer
+        tokenizer, encoded, _ = split.encode_once(settings, report)
+        tell_empty(tokenizer, settings)
+    else:
+        if isinstance(tokenizer, TokenizerSettings):
+            tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
+        encoded, _ = split.encode(tokenizer, report)
 
     # Count in the largest workspace that memory and workers allow.
-    encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = counts_folder.CountedSource.of(encoded, text.settings)
     identity = identity_of({"order": order}, tokenizer)
     with (
@@ -161,14 +165,25 @@ def text_to_count(
         return text
 
     # Put a text that is too large on disk; else remove an earlier copy there.
-    is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
+    times = times_its_size(text, memory) if isinstance(text, Corpus) else TIMES_AT_MOST
+    is_read_once = not isinstance(tokenizer, TokenizerSettings) or is_made_on_the_way(tokenizer)
+    least = TIMES_AT_MOST if not is_read_once else TIMES_USUALLY
+    is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or times < least)
     check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
-    if isinstance(text, Corpus) and is_on_disk:
+    if not isinstance(text, Corpus):
+        return text
+
+    def on_disk_now() -> Text:
         check = check_while_reading(memory)
         return on_disk(text, tokenizer, memory, temp, share, report, check)
-    if isinstance(text, Corpus) and temp is not None:
+
+    if is_on_disk:
+        return on_disk_now()
+    if temp is not None:
         delete_earlier(text, tokenizer, temp, share)
-    return text
+    if times >= TIMES_AT_MOST:
+        return text
+    return LimitedText(text, system.parse_size(memory), on_disk_now)
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
@@ -289,19 +304,77 @@ def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> It
 
 # ---- A text that does not fit in memory is prepared in a folder, for one run.
 
-# Largest memory of a text while it is read and encoded, where each of its words is another
-# (measured)
-TIMES_ITS_SIZE = 40
+# Memory of a text while it is read and encoded, times its size: of usual words, and where each of
+# its words is another (measured)
+TIMES_USUALLY, TIMES_AT_MOST = 8, 40
+SHARE_READ = 0.7  # of the memory, which a text may take before all of it is read (measured)
 
 
-def fits(text: Corpus, memory: str) -> bool:
-    """Return whether a text can be read and encoded in so much memory; False where its size is not
-    known."""
+def times_its_size(text: Corpus, memory: str) -> float:
+    """Return how many times the size of a text so much memory is; 0 if the size is not known."""
     names = sources.expand(text.sources)
     total = shards.Position(names).total
     if total is None or not all(is_plain(name, text.source_settings) for name in names):
-        return False
-    return TIMES_ITS_SIZE * total <= system.parse_size(memory)
+        return 0.0
+    return system.parse_size(memory) / max(1, total)
+
+
+class DoesNotFit(Exception):
+    """A text takes more memory than it may while it is read."""
+
+
+class LimitedText(BlockText):
+    """A text that is read and encoded in `memory`, and prepared on disk from the moment when it
+    turns out not to fit. prepare: does that."""
+
+    def __init__(self, text: Corpus, memory: int, prepare: Callable[[], Text]) -> None:
+        self.text = text
+        self.sources, self.settings = text.sources, text.settings
+        self.most = SHARE_READ * memory
+        self.prepare = prepare
+
+    def blocks(self) -> Iterator[Block]:
+        for block in self.text.blocks():
+            # A block is as long as its longest line.
+            needed = TIMES_AT_MOST * len(as_bytes(block.lines))
+            if max(needed, system.private_bytes()) > self.most:
+                raise DoesNotFit
+            yield block
+
+    def split(self, share: float, is_chosen: bool = True) -> "LimitedSplit":
+        return LimitedSplit(self, share, is_chosen)
+
+
+class LimitedSplit(ReadSplit):
+    """A :class:`LimitedText` in two parts."""
+
+    def __init__(self, text: LimitedText, share: float, is_chosen: bool) -> None:
+        super().__init__(text, share)
+        self.limited, self.is_chosen = text, is_chosen
+        self.on_disk: Split | None = None
+
+    @property
+    def held_out(self) -> str:
+        return self.on_disk.held_out if self.on_disk else super().held_out
+
+    def encode(
+        self, tokenizer: Tokenizer, progress: Progress = silent
+    ) -> tuple[EncodedText, EncodedText | None]:
+        with contextlib.suppress(DoesNotFit):
+            return super().encode(tokenizer, progress)
+        return self._put_on_disk().encode(tokenizer, progress)
+
+    def encode_once(
+        self, settings: TokenizerSettings, progress: Progress = silent
+    ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
+        with contextlib.suppress(DoesNotFit):
+            return super().encode_once(settings, progress)
+        return self._put_on_disk().encode_once(settings, progress)
+
+    def _put_on_disk(self) -> Split:
+        system.return_freed()
+        self.on_disk = self.limited.prepare().split(self.share, self.is_chosen)
+        return self.on_disk
 
 
 def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: float) -> str:

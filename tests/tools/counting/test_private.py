@@ -138,7 +138,7 @@ def test_each_work_has_its_folder(text, tmp_path, monkeypatch, small):
     assert not Path(first.pop()).exists()
 
 
-ON_DISK = "from rnnlm.tools.counting import counted_data; counted_data.TIMES_ITS_SIZE = 1 << 40"
+ON_DISK = "from rnnlm.tools.counting import counted_data; counted_data.TIMES_USUALLY = 1 << 40"
 
 
 @pytest.mark.parametrize("command", [

@@ -8,7 +8,8 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.tools.counting import counted_data
-from rnnlm.tools.counting.counted_data import fits, on_disk
+from rnnlm.tools.counting.counted_data import LimitedText, on_disk, text_to_count
+from rnnlm.tools.counting.workers import WorkerOptions
 from rnnlm.tools.prepared import preparation, prepared_text
 
 LINES = ["the old dog sleeps", "a dog barked", "the old cat sleeps"] * 50
@@ -26,9 +27,28 @@ def files_in(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_text_in_memory_may_hold_nothing_but_different_words(corpus):
-    size = counted_data.TIMES_ITS_SIZE * sum(len(line) + 1 for line in LINES)
-    assert fits(corpus, f"{size}") and not fits(corpus, f"{size - 1}")
+@pytest.mark.parametrize("is_read_once", [True, False])
+def test_a_text_goes_on_disk_once_it_does_not_fit(corpus, temp, monkeypatch, is_read_once):
+    settings = TokenizerSettings(lowercase=not is_read_once)
+
+    def read(times):
+        monkeypatch.setattr(counted_data, "TIMES_AT_MOST", times)
+        arguments = (corpus, settings, "300M", str(temp), 0.2, WorkerOptions(), silent)
+        return text_to_count(*arguments)
+
+    # Whatever its words are, it fits; or only if they are usual, and it is read once.
+    assert read(times=40) is corpus
+    text = read(times=10**6)
+    assert isinstance(text, LimitedText) == is_read_once
+    assert bool(files_in(temp)) != is_read_once
+
+    # Its first block is already too large.
+    split = text.split(0.2)
+    made, *parts = split.encode_once(settings)
+    assert files_in(temp) and split.held_out == "20%"
+    for part, expected in zip(parts, corpus.split(0.2).encode(made), strict=True):
+        assert np.array_equal(np.asarray(part.ids), expected.ids)
+        assert part.lines_hash == expected.lines_hash
 
 
 @pytest.mark.parametrize("is_named", [False, True])
