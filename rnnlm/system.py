@@ -352,9 +352,18 @@ def mapped_bytes() -> int:
     return _bytes_in_status("RssFile") or 0
 
 
+def available_bytes() -> int | None:
+    """Return how much memory programs can still take; None where the system does not show it."""
+    return _bytes_in("/proc/meminfo", "MemAvailable")
+
+
 def _bytes_in_status(name: str) -> int | None:
     """Return a size from /proc/self/status; None where the system does not show it."""
-    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+    return _bytes_in("/proc/self/status", name)
+
+
+def _bytes_in(path: str, name: str) -> int | None:
+    with contextlib.suppress(OSError), open(path) as status:
         for line in status:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) << 10

@@ -17,7 +17,15 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.compact import SUM_ERROR, CompactKeys, coded
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import BackoffLevel, LinkedOrders, check_tables, exp64, make_keys
+from rnnlm.lm.ngram.tables import (
+    QUANTISING,
+    BackoffLevel,
+    LinkedOrders,
+    check_memory,
+    check_tables,
+    exp64,
+    make_keys,
+)
 
 ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1
 
@@ -278,6 +286,7 @@ def quantised(model: NgramModel) -> NgramModel:
     (:mod:`rnnlm.lm.ngram.compact`). The probabilities after a context add up to the sum of before,
     but for what rounding its backoff weight leaves. Where that is more than `SUM_ERROR`, the model
     is no longer normalised."""
+    check_memory("quantising", QUANTISING, sum(map(len, model.values)))
     levels, backings = _survey(model)
     rounded = [replace(level, values_MK=level.values_MK.copy()) for level in levels]
     for level in rounded[1:]:

@@ -15,9 +15,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from rnnlm import arrays
+from rnnlm import arrays, system
+from rnnlm.amounts import amount
 from rnnlm.arrays import drop_pages
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.ngram.compact import CompactKeys, Keys, Values
 from rnnlm.text.batches import with_boundary
@@ -26,6 +27,22 @@ WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 4096  # sorted keys searched for together
 CELLS = 1 << 20  # contexts times words looked up at a time
 NOWHERE = -1  # the number of an n-gram that does not exist
+
+# Memory for each n-gram while a model is read or changed (measured)
+IMPORTING, MIXING, PRUNING, QUANTISING = 30, 55, 125, 125
+
+
+def check_memory(work: str, bytes_each: int, ngrams: int, hint: str = "") -> None:
+    """Refuse work that takes `bytes_each` of memory for each n-gram where the machine has less."""
+    needed = bytes_each * ngrams
+    available = system.available_bytes()
+    if available is not None and available < needed:
+        raise UsageError(
+            f"there is too little memory for {work}",
+            f"{ngrams:,} n-grams take about {amount(needed, unit='bytes')}, "
+            f"and {amount(available, unit='bytes')} are available",
+            hint or "end other programs, or use a machine with more memory",
+        )
 
 
 class NgramTables(LanguageModel, Protocol):

@@ -23,7 +23,7 @@ from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.lm.ngram.counting.workspace import Workspace, memory_for_arrays
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import disorders
+from rnnlm.lm.ngram.tables import MIXING, check_memory, disorders
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import owned_file
@@ -101,6 +101,9 @@ def mix_static(
         # One vocabulary for all models.
         tokenizer = shared_tokenizer([model.tokenizer for model in models], called)
         workspace = _workspace(memory, temp, tokenizer.size)
+        if memory is None:
+            ngrams = sum(len(values) for model in models for values in model.values)
+            check_memory("mixing", MIXING, ngrams, "use " + keyword("memory", "1G"))
         parts = [_with_tokenizer(model, tokenizer, workspace) for model in models]
 
         measured = None

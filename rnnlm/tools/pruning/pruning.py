@@ -19,6 +19,7 @@ from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.pruning import quantised
 from rnnlm.lm.ngram.settings import check_bits
+from rnnlm.lm.ngram.tables import PRUNING, check_memory
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Text
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -93,6 +94,7 @@ def prune(
     with model_folder.owned(output, overwrite, "pruning"):
         model, manifest = stored_model.load(folder, "cpu")
         assert isinstance(model, NgramModel)  # the only class of that kind
+        check_memory("pruning", PRUNING, sum(_ngrams(model)))
         before = _size(model, manifest, test_text)
         pruned, threshold = _apply_limits(model, limits)
         bits = limits.quantize or manifest.settings.get("quantize")

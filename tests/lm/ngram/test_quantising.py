@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import rnnlm
-from rnnlm import Corpus, corpora
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError
+from rnnlm import Corpus, corpora, system
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
@@ -301,3 +301,18 @@ def test_tables_cut_off_or_out_of_order_are_damage(model, forged):
     arrays["starts_3"] = forged(arrays["starts_3"])
     with pytest.raises(ModelError, match="damaged.*3-grams are cut off or out of order"):
         from_arrays({"quantize": 8}, model.tokenizer, arrays, "cpu", None)
+
+
+def test_too_little_memory_is_refused_before_the_work_begins(exact, tmp_path, monkeypatch):
+    export_arpa(exact, tmp_path / "m.arpa")
+    ngrams = sum(map(len, exact.values))
+    for work, bytes_each, begin in (
+        ("importing", tables.IMPORTING, lambda: load_arpa(tmp_path / "m.arpa")),
+        ("quantising", tables.QUANTISING, lambda: quantised(exact)),
+    ):
+        needed = bytes_each * ngrams
+        monkeypatch.setattr(system, "available_bytes", lambda needed=needed: needed)
+        begin()
+        monkeypatch.setattr(system, "available_bytes", lambda needed=needed: needed - 1)
+        with pytest.raises(UsageError, match=f"too little memory for {work}; [0-9,]+ n-grams"):
+            begin()

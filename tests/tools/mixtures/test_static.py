@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm import corpora
+from rnnlm import corpora, system
 from rnnlm.cli.main import run
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
@@ -222,3 +222,11 @@ def test_words_of_all_are_in_one_vocabulary():
         found = shared_tokenizer(tokenizers, ["one", "two", "three"])
     assert found.symbols() == ["</s>", "<unk>", "b", "a", "c", "d"]
     assert found.counts_V is None and json.dumps(found.to_settings())
+
+
+def test_too_little_memory_is_refused_but_on_disk(here, monkeypatch):
+    monkeypatch.setattr(system, "available_bytes", lambda: 1000)
+    with pytest.raises(UsageError, match="too little memory for mixing") as caught:
+        mix_static(["a", "b"], output="mixed", weights=[0.5, 0.5])
+    assert "memory" in caught.value.hint
+    mix_static(["a", "b"], output="mixed", weights=[0.5, 0.5], memory="500M")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnnlm import Corpus, corpora, load, registry
+from rnnlm import Corpus, corpora, load, registry, system
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.base import stored_model
@@ -137,4 +137,11 @@ def test_a_text_that_is_not_there_is_noticed_before_anything_is_written(big, tmp
     gone = Corpus(("nowhere.txt",))
     with pytest.raises(TextError):
         prune(str(big), tmp_path / "small", PruningLimits(max_order=2), test_text=gone)
+    assert not (tmp_path / "small").exists()
+
+
+def test_too_little_memory_is_refused(big, tmp_path, monkeypatch):
+    monkeypatch.setattr(system, "available_bytes", lambda: 1000)
+    with pytest.raises(UsageError, match="too little memory for pruning"):
+        prune(str(big), tmp_path / "small", PruningLimits(max_order=2))
     assert not (tmp_path / "small").exists()

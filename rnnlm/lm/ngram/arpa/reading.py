@@ -22,10 +22,13 @@ import pyarrow.compute as pc
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, NoticeCollector, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
+from rnnlm.lm.ngram.counting.workspace import UNLIMITED, GrowingArray, Workspace
 from rnnlm.lm.ngram.tables import (
+    IMPORTING,
     NOWHERE,
     BackoffLevel,
     LinkedOrders,
+    check_memory,
     find_many,
     make_keys,
     split_keys,
@@ -346,6 +349,7 @@ def read_arpa(
     with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
         lines = ArpaLines(stream, shown_name(path), report, allow_positive)
         promised = _header(lines)
+        check_memory("importing", IMPORTING, sum(promised))
         is_only = len(promised) == 1
         symbols, spellings, tables = _unigrams(lines, promised[0], is_only, lowercase)
         # As for KenLM, n-grams may spell <unk> in the other way, unless that is another word.
@@ -486,17 +490,10 @@ def _add_order(
 ) -> None:
     """Read the n-grams of order n into the tables, and put in the contexts that are not there."""
     # Of each n-gram its line, the number of its context (or NOWHERE), its last word, log p(w|h) and
-    # log backoff; then the words of the contexts that are nowhere. A section without n-grams has
-    # arrays, too.
-    parts = [
-        (
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int32),
-            np.zeros((0, 2), np.float32),
-            np.zeros((0, n - 1), np.int32),
-        )
-    ]
+    # log backoff, on disk; then the words of the contexts that are nowhere.
+    types = (np.int64, np.int64, np.int32, np.float32)
+    growing = [GrowingArray(Workspace(UNLIMITED), dtype) for dtype in types]
+    lost = [np.zeros((0, n - 1), np.int32)]
     for entries in read_entries(lines, n, promised, is_highest):
         ids = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE)
         ids_LN = ids.to_numpy().reshape(-1, n)
@@ -522,13 +519,17 @@ def _add_order(
         lines_L, values_L2 = entries.lines_L[occurs_L], entries.values_L2[occurs_L]
 
         contexts_L = tables.numbers(ids_LN[:, :-1])
-        lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
-        parts.append((lines_L, contexts_L, ids_LN[:, -1].copy(), values_L2, lost_QN))
-    columns = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    lines_M, contexts_M, words_M, values_M2, lost_QN = columns
+        lost.append(ids_LN[contexts_L == NOWHERE, :-1])
+        columns = (lines_L, contexts_L, ids_LN[:, -1], values_L2)
+        for array, values in zip(growing, columns, strict=True):
+            array.append(values)
+    lines_M, contexts_M, words_M, values_N = (array.whole() for array in growing)
+    values_M2 = values_N.reshape(-1, 2)
 
     # N-grams that are put into the order below shift the numbers of the others there.
+    lost_QN = np.concatenate(lost)
     if len(lost_QN):
+        contexts_M = contexts_M.copy()
         is_lost_M = contexts_M == NOWHERE
         places = tables.insert(lost_QN)
         contexts_M[~is_lost_M] = shift_numbers(contexts_M[~is_lost_M], places)
