@@ -100,7 +100,7 @@ def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
     """Send a notice of a vocabulary without any word."""
     # A model can be trained on a text without known words, but few people want that.
     has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()
-    if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+    if has_text and tokenizer.size <= 2 and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
             f"the vocabulary has only {BOUNDARY} and {UNKNOWN} "
             f"(min_count = {settings.min_count:,}): "

@@ -147,8 +147,9 @@ class Vocabulary:
         """
         try:
             _check_lines(data)
-            if len(data) >= LEAST_STORED and b"\\" not in data:
-                return cls(*_stored_symbols(data))
+            stored = _stored_symbols(data) if len(data) >= LEAST_STORED else None
+            if stored is not None:
+                return cls(*stored)
             # Counts and symbols take turns, which is faster to split than line by line.
             fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
             symbols = tuple(map(_unescape, fields[1::2]))
@@ -351,23 +352,30 @@ def joined_symbols(symbols: Sequence[str]) -> bytes:
     return "\n".join(symbols).encode("utf-8")
 
 
-def _stored_symbols(data: bytes) -> tuple[StoredSymbols, np.ndarray | None]:
-    """Return the symbols and counts of a file without escapes."""
+def _stored_symbols(data: bytes) -> tuple[StoredSymbols, np.ndarray | None] | None:
+    """Return the symbols and counts of a file; None where a symbol holds a newline."""
     bytes_N = np.frombuffer(data, dtype=np.uint8)
-    tabs_V = np.flatnonzero(bytes_N == ord("\t"))
-    sizes_V = np.flatnonzero(bytes_N == ord("\n")) - tabs_V - 1
-    ends_V = tabs_V + sizes_V + 2
+    ends_V = np.flatnonzero(bytes_N == ord("\n")) + 1
     lines = [_BEFORE_SYMBOLS, b"\n"]
+    sizes = []
     counts = []
     # Of each line, the count lies before the tab, and the symbol with its newline behind.
-    for here in arrays.blocks(len(tabs_V), AT_ONCE):
+    for here in arrays.blocks(len(ends_V), AT_ONCE):
         start, stop = int(ends_V[here.start - 1]) if here.start else 0, int(ends_V[here.stop - 1])
         fields = data[start:stop].replace(b"\n", b"\t").split(b"\t")
-        lines.append(b"\n".join([*fields[1::2], b""]))
+        symbols = [
+            _unescape(symbol.decode("utf-8")).encode("utf-8") if b"\\" in symbol else symbol
+            for symbol in fields[1::2]
+        ]
+        sizes.append(np.fromiter(map(len, symbols), dtype=np.int64, count=len(symbols)))
+        lines.append(b"\n".join([*symbols, b""]))
         counts.append(b"\t".join(fields[:-1:2]).decode("ascii"))
     joined = b"".join(lines)
     joined.decode("utf-8")  # a ValueError where it is not
-    return StoredSymbols(joined, sizes_V), _parsed(fields.split("\t") for fields in counts)
+    if joined.count(b"\n") != KEY_BYTES + len(ends_V):
+        return None
+    parsed = _parsed(fields.split("\t") for fields in counts)
+    return StoredSymbols(joined, np.concatenate(sizes)), parsed
 
 
 # ---- The most frequent symbols, where memory is limited.
