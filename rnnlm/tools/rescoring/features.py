@@ -77,6 +77,7 @@ class FeatureTable(Hypotheses):
     names: tuple[str, ...]
     utterances: tuple[Utterance, ...]
     best_S: np.ndarray  # place of the 1-best: the first that the first pass does not exclude
+    exists_SN: np.ndarray  # false where an utterance has no further hypothesis
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
         """Return the utterances at these places alone."""
@@ -87,6 +88,7 @@ class FeatureTable(Hypotheses):
             usable_SN=self.usable_SN[indices],
             utterances=tuple(self.utterances[index] for index in indices),
             best_S=self.best_S[indices],
+            exists_SN=self.exists_SN[indices],
         )
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
@@ -237,7 +239,7 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
         )
     features_KSN = np.nan_to_num(features_KSN, nan=0.0)
     named = (tuple(columns), tuple(utterances))
-    return FeatureTable(first_SN, features_KSN, kept_SN, *named, best_S)
+    return FeatureTable(first_SN, features_KSN, kept_SN, *named, best_S, exists_SN)
 
 
 def _not_excluded(scores_XSN: np.ndarray, usable_SN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -418,8 +420,9 @@ def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float
 
 
 def minimise_errors(
-    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1, scores: Sequence[int] = ()
-) -> tuple[np.ndarray, int]:
+    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1, scores: Sequence[int] = (),
+    report: Progress = silent,
+) -> tuple[np.ndarray, int]:  # fmt: skip
     """Return the weights found, and their errors. From zero and from RESTARTS random weights, one
     weight after the other goes to the best place on its line, until a round over all of them lowers
     the errors no further. Of equally good ends the one found first is taken.
@@ -437,7 +440,10 @@ def minimise_errors(
         drawn = random.uniform(-LARGEST_START, LARGEST_START, (RESTARTS, len(units_K))) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     starts += _starts_of_single_scores(candidates, lowest_K, seed, scores)
-    ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
+    ends = []
+    for done, start_K in enumerate(starts, start=1):
+        ends.append(_descend(candidates, start_K, varying, units_K, lowest_K))
+        report(f"weights tuned from {done:,} of {len(starts):,} starts")
     return min(ends, key=lambda end: end[1])
 
 

@@ -26,9 +26,10 @@ SCORE = "score:"  # before the name of a further score of the first pass
 # First passes write -1e10, the lowest number of float32 or the like for the log of zero. A score so
 # far below the best of its utterance excludes the hypothesis.
 FARTHEST_BELOW_BEST = 1e6
+_NO_SCORES: Mapping[str, float] = {}  # one for all, as lists are long
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One hypothesis of the first pass.
 
@@ -53,7 +54,7 @@ class Hypothesis:
         if not isinstance(self.text, str):
             raise ArgumentTypeError(f"Hypothesis: text must be a str, not {given(self.text)}")
         check_class(self.scores, Mapping, "Hypothesis: scores")
-        scores = {name: self._number(value) for name, value in self.scores.items()}
+        scores = {name: self._number(value) for name, value in self.scores.items()} or _NO_SCORES
         object.__setattr__(self, "scores", scores)
         if self.score is not None or not scores:
             object.__setattr__(self, "score", self._number(self.score))
@@ -74,7 +75,7 @@ class Hypothesis:
         return (*further,) if self.score is None else ("score", *further)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """An utterance or a translated sentence.
 
@@ -142,6 +143,8 @@ def score_names(utterances: Sequence[Utterance], expected: Sequence[str] = ()) -
     others have, or they are not the `expected` ones."""
     names = tuple(expected) or utterances[0].hypotheses[0].score_names
     for hypothesis in itertools.chain.from_iterable(one.hypotheses for one in utterances):
+        if hypothesis.score_names == names:  # nearly always
+            continue
         for name in sorted({*hypothesis.score_names} ^ {*names}):
             whose = "that the weights are for" if expected else "of the other hypotheses"
             raise TextError(
@@ -305,7 +308,8 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
     not_best = worst = 0
     for utterance in lists:
         scores = [hypothesis.score or 0.0 for hypothesis in utterance.hypotheses]
-        scores = [score for score in scores if score >= max(scores) - FARTHEST_BELOW_BEST]
+        least = max(scores) - FARTHEST_BELOW_BEST
+        scores = [score for score in scores if score >= least]
         not_best += scores[0] < max(scores)
         worst += scores[0] == min(scores) < max(scores)
     if 2 * worst > len(lists):

@@ -8,9 +8,12 @@ Further scores of the first pass are features. The weight of a language model is
 
 import hashlib
 import itertools
+import math
+import operator
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -104,21 +107,61 @@ class WordErrorRate:
         return self.substitutions + self.deletions + self.insertions
 
 
-def count_edits(reference: str, hypothesis: str) -> Edits:
-    """Count the edits that turn `reference` into `hypothesis`."""
+def count_edits(expected: list[str], recognised: list[str]) -> tuple[int, int, int, int]:
+    """Count the edits that turn the words `expected` into `recognised`: the fields of
+    :class:`Edits`."""
     from rapidfuzz.distance import Levenshtein
 
-    expected, recognised = split_words(reference), split_words(hypothesis)
-    kinds = [edit.tag for edit in Levenshtein.editops(expected, recognised)]
-    return Edits(
-        kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected)
-    )
+    kinds = [kind for kind, _, _ in Levenshtein.editops(expected, recognised).as_list()]
+    return kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected)
 
 
-def word_error_rate(edits: Sequence[Edits]) -> WordErrorRate:
+def count_all_edits(
+    utterances: Sequence[Utterance], mapping: TextMapping, report: Progress = silent
+) -> np.ndarray:
+    """Count the edits of the hypotheses of S utterances, N at most each, (S, N, 4): the fields of
+    :class:`Edits`; zeros where there is no reference, or no hypothesis."""
+    longest = max(len(utterance.hypotheses) for utterance in utterances)
+    edits_SN4 = np.zeros((len(utterances), longest, 4), dtype=np.int32)
+    for row, utterance in enumerate(utterances):
+        if utterance.reference is not None:
+            expected = split_words(mapping.for_wer(utterance.reference, utterance.where))
+            texts = [mapping.for_wer(one.text, one.where) for one in utterance.hypotheses]
+            edits_SN4[row, : len(texts)] = [
+                count_edits(expected, split_words(text)) for text in texts
+            ]
+        if row % UTTERANCES_AT_ONCE == 0 or row == len(utterances) - 1:
+            report(f"{row + 1:,} of {len(utterances):,} utterances compared with their references")
+    return edits_SN4
+
+
+class ListEdits(NamedTuple):
+    """The edits of all hypotheses of a list, as :func:`count_all_edits` counts them, and those of
+    characters, if there is a CER."""
+
+    words_SN4: np.ndarray
+    characters_SN4: np.ndarray | None
+
+
+def edits_of_list(
+    utterances: Sequence[Utterance], mapping: TextMapping, cer: bool, report: Progress = silent
+) -> ListEdits:
+    """Count the edits of a list. cer: also those of characters, whatever the script."""
+    words_SN4 = count_all_edits(utterances, mapping, report)
+    if not cer and not lacks_blanks(_references(utterances), least=1):
+        return ListEdits(words_SN4, None)
+    in_characters = _InCharacters(**vars(mapping))
+    return ListEdits(words_SN4, count_all_edits(utterances, in_characters, report))
+
+
+def _references(utterances: Sequence[Utterance]) -> list[str]:
+    return [one.reference for one in utterances if one.reference is not None]
+
+
+def word_error_rate(edits_S4: np.ndarray) -> WordErrorRate:
     """Return the rate over utterances, with its interval (see
-    :mod:`rnnlm.evaluation.resampling`)."""
-    counts_S4 = np.array(list(map(astuple, edits)), dtype=np.float64).reshape(-1, 4)
+    :mod:`rnnlm.evaluation.resampling`). edits_S4: the fields of :class:`Edits`."""
+    counts_S4 = edits_S4.astype(np.float64)
     errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
     substitutions, deletions, insertions, words = counts_S4.sum(axis=0).astype(int).tolist()
     interval = ratio_interval(errors_S, words_S, least=0.0) if words else None
@@ -129,13 +172,14 @@ def word_error_rate(edits: Sequence[Edits]) -> WordErrorRate:
         deletions=deletions,
         insertions=insertions,
         words=words,
-        utterances=len(edits),
+        utterances=len(edits_S4),
         utterance_errors=int(np.count_nonzero(errors_S)),
     )
 
 
 # ---- Weights tuned and applied.
 
+UTTERANCES_AT_ONCE = 1000  # between reports
 Models = Mapping[str, ScoringModel] | Sequence[ScoringModel]
 
 
@@ -222,6 +266,99 @@ class Rates:
     gain: Gain
 
 
+class RankedUtterances(Sequence[RescoredUtterance]):
+    """The utterances of a list in the order of `weights`. Each is made of arrays when it is asked
+    for: a long list takes too much memory as objects."""
+
+    def __init__(self, table: FeatureTable, weights: Weights, edits: ListEdits) -> None:
+        # Places that are not usable, or not there, come last.
+        self.table = table.columns(list(weights.weights))
+        self.edits = edits
+        self.total_SN = self.table.total_SN(np.array(list(weights.weights.values())))
+        self.order_SN = np.argsort(-self.total_SN, axis=1, kind="stable")
+        with_reference = [one.reference is not None for one in table.utterances]
+        self.known_R = np.flatnonzero(with_reference)  # rows with a reference
+
+    def __len__(self) -> int:
+        return len(self.table.utterances)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return NotImplemented
+        return all(map(operator.eq, self, other))
+
+    @overload
+    def __getitem__(self, row: int) -> RescoredUtterance: ...
+    @overload
+    def __getitem__(self, row: slice) -> tuple[RescoredUtterance, ...]: ...
+
+    def __getitem__(self, row: int | slice) -> RescoredUtterance | tuple[RescoredUtterance, ...]:
+        if isinstance(row, slice):
+            return tuple(self[place] for place in range(len(self))[row])
+        utterance = self.table.utterances[row]
+        places_H = self.order_SN[row, : len(utterance.hypotheses)]
+        features_HK = self.table.features_KSN[:, row, places_H].T.tolist()
+        total_H = self.total_SN[row, places_H].tolist()
+        of_words = _edits_at(utterance, self.edits.words_SN4, row, places_H)
+        of_characters = _edits_at(utterance, self.edits.characters_SN4, row, places_H)
+        hypotheses = []
+        for h, place in enumerate(places_H.tolist()):
+            hypothesis = utterance.hypotheses[place]
+            hypotheses.append(
+                RescoredHypothesis(
+                    text=hypothesis.text,
+                    rank=place + 1,
+                    score=total_H[h] if math.isfinite(total_H[h]) else None,
+                    first_pass=hypothesis.score,
+                    features=dict(zip(self.table.names, features_HK[h], strict=True)),
+                    edits=of_words[h],
+                    character_edits=of_characters[h],
+                )
+            )
+        return RescoredUtterance(
+            utt=utterance.utt,
+            reference=utterance.reference,
+            hypotheses=tuple(hypotheses),
+            source=utterance.source,
+            best_before=int(self.table.best_S[row]) + 1,
+            group=utterance.group,
+        )
+
+    def best_edits(self) -> np.ndarray:
+        """Return the edits of the best hypotheses, where there is a reference, (R, 4)."""
+        return self.edits.words_SN4[self.known_R, self.order_SN[self.known_R, 0]]
+
+    def rates(self, rows_R: np.ndarray, seed: int) -> "Rates":
+        """Return the rates of the utterances in these rows."""
+        edits = self._chosen(self.edits.words_SN4, rows_R)
+        rates = list(map(word_error_rate, edits))
+
+        # The errors of characters, where they are counted, choose an oracle of their own.
+        if self.edits.characters_SN4 is not None:
+            in_characters = self._chosen(self.edits.characters_SN4, rows_R)
+            cers = [word_error_rate(chosen).wer for chosen in in_characters]
+            rates = [replace(rate, cer=cer) for rate, cer in zip(rates, cers, strict=True)]
+        first, rescored, oracle = rates
+        return Rates(first, rescored, oracle, _gain(edits[0], edits[1], seed))
+
+    def _chosen(self, edits_SN4: np.ndarray, rows_R: np.ndarray) -> list[np.ndarray]:
+        """Return the edits of the hypotheses that are best before, after, and of all, (R, 4)."""
+        edits_RN4 = edits_SN4[rows_R]
+        errors_RN = edits_RN4[..., :3].sum(axis=2)
+        errors_RN[~self.table.exists_SN[rows_R]] = np.iinfo(errors_RN.dtype).max
+        places = (self.table.best_S[rows_R], self.order_SN[rows_R, 0], errors_RN.argmin(axis=1))
+        return [edits_RN4[np.arange(len(rows_R)), places_R] for places_R in places]
+
+
+def _edits_at(
+    utterance: Utterance, edits_SN4: np.ndarray | None, row: int, places_H: np.ndarray
+) -> Sequence[Edits | None]:
+    """Return the edits of the hypotheses at these places, None where they are not known."""
+    if utterance.reference is None or edits_SN4 is None:
+        return [None] * len(places_H)
+    return [Edits(*edits) for edits in edits_SN4[row, places_H].tolist()]
+
+
 @dataclass(frozen=True, repr=False)
 class Rescored(Records):
     """A rescored list.
@@ -232,7 +369,7 @@ class Rescored(Records):
         seed: Random seed of the permutations of groups.
     """
 
-    utterances: tuple[RescoredUtterance, ...] = field(repr=False)
+    utterances: RankedUtterances = field(repr=False)
     rates: Rates | None
     seed: int = field(default=1, repr=False)
 
@@ -248,13 +385,15 @@ class Rescored(Records):
     def groups(self) -> dict[str | None, Rates]:
         """The rates of each group, over utterances with a reference; empty if there are none. The
         name None: utterances without a group."""
-        members: dict[str | None, list[RescoredUtterance]] = {}
-        for utterance in self.utterances:
-            if utterance.reference is not None:
-                members.setdefault(utterance.group, []).append(utterance)
+        members: dict[str | None, list[int]] = {}
+        for row in self.utterances.known_R.tolist():
+            members.setdefault(self.utterances.table.utterances[row].group, []).append(row)
         if set(members) <= {None}:
             return {}
-        return {group: _rates(utterances, self.seed) for group, utterances in members.items()}
+        return {
+            group: self.utterances.rates(np.array(rows), self.seed)
+            for group, rows in members.items()
+        }
 
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of each utterance first: its new rank and its
@@ -320,7 +459,8 @@ def tune_weights(
     utterances = with_references(utterances, settings.skip_incomplete)
     warn_of_few(len(utterances))
     table = feature_table(utterances, models, settings.mapping, report)
-    return _tuned(table, models, settings)
+    edits_SN4 = count_all_edits(utterances, settings.mapping, report)
+    return _tuned(table, models, settings, edits_SN4, report)
 
 
 def rescore(
@@ -363,7 +503,8 @@ def rescore(
             "models with one tokenizer share their unknown words",
             "tune again",
         )
-    return _applied(table, weights, seed, cer)
+    edits = edits_of_list(utterances, weights.mapping, cer, report)
+    return _applied(table, weights, seed, edits)
 
 
 def tune_and_rescore(
@@ -386,11 +527,17 @@ def tune_and_rescore(
     dev = test = feature_table(references, models, settings.mapping, report)
     if apply_to is not tune_on or len(dev.utterances) != len(tune_on):
         test = feature_table(apply_to, models, settings.mapping, report)
+
+    # Edits are the same with all models.
+    edits = edits_of_list(test.utterances, settings.mapping, settings.cer, report)
+    dev_edits_SN4 = edits.words_SN4
+    if test is not dev:
+        dev_edits_SN4 = count_all_edits(dev.utterances, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1, len(models) + 1):
         first_models = dict(list(models.items())[:count])
-        weights = _tuned(dev, first_models, settings)
-        rescored = _applied(test, weights, settings.seed, settings.cer)
+        weights = _tuned(dev, first_models, settings, dev_edits_SN4, report)
+        rescored = _applied(test, weights, settings.seed, edits)
         gain = rescored.rates.gain if rescored.rates else None
         if stages and rescored.rates:
             gain = gain_over(stages[-1].rescored, rescored, settings.seed)
@@ -404,16 +551,11 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     Raises:
         UsageError: they are not of the same list, or without references.
     """
-    names = [[utterance.utt for utterance in result.utterances] for result in (before, after)]
+    lists = [result.utterances.table.utterances for result in (before, after)]
+    names = [[utterance.utt for utterance in utterances] for utterances in lists]
     if names[0] != names[1] or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
-    return _gain(_best(before), _best(after), seed)
-
-
-def _best(result: Rescored) -> list[Edits]:
-    """Return the errors of the best hypotheses, where there is a reference."""
-    known = [utterance for utterance in result.utterances if utterance.reference is not None]
-    return _counted([utterance.hypotheses[0] for utterance in known])
+    return _gain(before.utterances.best_edits(), after.utterances.best_edits(), seed)
 
 
 def _hash_of(utterance: Utterance) -> str:
@@ -445,25 +587,25 @@ def _tell_of_tuned(utterances: Sequence[Utterance], hashes: Iterable[str]) -> No
 
 
 def _tuned(
-    table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings
-) -> Weights:
+    table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings,
+    edits_SN4: np.ndarray, report: Progress,
+) -> Weights:  # fmt: skip
     """Tune the weights of the features in the table that belong to these models and that the
     settings ask for."""
     names = [name for name in table.names if _is_wanted(name, models, settings)]
     table = _without_twins(table.columns(names))
     names = list(table.names)
-    edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
-    errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
-    for row, edits_of_utterance in enumerate(edits):
-        errors_SN[row, : len(edits_of_utterance)] = [edit.errors for edit in edits_of_utterance]
+    errors_SN = edits_SN4[..., :3].sum(axis=2)
 
     # A language model must not count against a hypothesis.
     lowest_K = np.where([name.startswith(LM) for name in names], 0.0, -np.inf)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
     scores = [place for place, name in enumerate(names) if name.startswith(SCORE)]
-    weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed, scores=scores)
+    weights_K, errors = minimise_errors(
+        candidates, lowest_K, seed=settings.seed, scores=scores, report=report
+    )
     weights = dict(zip(names, weights_K.tolist(), strict=True))
-    words = sum(edits_of_utterance[0].words for edits_of_utterance in edits)
+    words = int(edits_SN4[:, 0, 3].sum())
     before = int(errors_SN[np.arange(len(errors_SN)), table.best_S].sum())
     if errors > before:
         notice(
@@ -475,7 +617,7 @@ def _tuned(
         weights,
         models={name: model.fingerprint for name, model in models.items()},
         mapping=settings.mapping,
-        tuned=Tuned(len(edits), words, before, errors, settings.seed, hashes),
+        tuned=Tuned(len(edits_SN4), words, before, errors, settings.seed, hashes),
         scores=score_names(table.utterances),
         signature=settings.mapping.signature,
     )
@@ -488,10 +630,7 @@ def _without_twins(table: FeatureTable) -> FeatureTable:
     """Leave out counts of unknown words that nearly equal an earlier one: two of them would get
     large weights of opposite signs, as only their difference is seen."""
     kept: list[str] = []
-    exists_SN = np.arange(table.first_SN.shape[1]) < np.array(
-        [[len(utterance.hypotheses)] for utterance in table.utterances]
-    )
-    columns = dict(zip(table.names, table.features_KSN[:, exists_SN], strict=True))
+    columns = dict(zip(table.names, table.features_KSN[:, table.exists_SN], strict=True))
     for name in table.names:
         counts = [columns[other] for other in kept if other.startswith(OOV)]
         is_twin = any(np.mean(columns[name] == other) >= SAME_COUNTS for other in counts)
@@ -507,103 +646,20 @@ def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: Rescore
     return model in models and (settings.oov or f"{kind}:" != OOV)
 
 
-def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
-    reference = mapping.for_wer(utterance.reference or "", utterance.where)
-    return [
-        count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where))
-        for hypothesis in utterance.hypotheses
-    ]
-
-
-def _applied(table: FeatureTable, weights: Weights, seed: int, cer: bool) -> Rescored:
-    references = [one.reference for one in table.utterances if one.reference is not None]
-    unspaced = lacks_blanks(references, least=1)
-    utterances = _reordered(table, weights, has_cer=cer or unspaced)
-    known = [utterance for utterance in utterances if utterance.reference is not None]
-    if 0 < len(known) < len(utterances):
+def _applied(table: FeatureTable, weights: Weights, seed: int, edits: ListEdits) -> Rescored:
+    utterances = RankedUtterances(table, weights, edits)
+    known_R = utterances.known_R
+    if 0 < len(known_R) < len(utterances):
         notice(
-            f"{len(utterances) - len(known):,} utterances have no reference: the WER is over the "
-            f"other {len(known):,}"
+            f"{len(utterances) - len(known_R):,} utterances have no reference: the WER is over the "
+            f"other {len(known_R):,}"
         )
-    rates = _rates(known, seed) if known else None
+    rates = utterances.rates(known_R, seed) if len(known_R) else None
     if rates and rates.first.cer is not None:
-        _tell_of_cer(references, unspaced)
+        _tell_of_cer(_references(table.utterances))
     if rates and rates.oracle.wer > MUCH_WRONG:
-        _tell_differing(known, rates.oracle, weights.mapping)
-    return Rescored(tuple(utterances), rates, seed)
-
-
-def _reordered(table: FeatureTable, weights: Weights, has_cer: bool) -> list[RescoredUtterance]:
-    """Return the utterances with their hypotheses in the order of `weights`. has_cer: also with
-    errors of characters."""
-    # The score of each hypothesis; places that are not usable, or not there, come last.
-    table = table.columns(list(weights.weights))
-    total_SN = table.total_SN(np.array(list(weights.weights.values())))
-    order_SN = np.argsort(-total_SN, axis=1, kind="stable")
-
-    # Edits are known where there is a reference.
-    in_characters = _InCharacters(**vars(weights.mapping))
-    reordered = []
-    for row, utterance in enumerate(table.utterances):
-        edits: Sequence[Edits | None] = [None] * len(utterance.hypotheses)
-        character_edits = edits
-        if utterance.reference is not None:
-            edits = _edits(utterance, weights.mapping)
-            character_edits = _edits(utterance, in_characters) if has_cer else character_edits
-        hypotheses = []
-        for at in order_SN[row].tolist():
-            if at >= len(utterance.hypotheses):  # a place that other utterances have
-                continue
-            hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
-            values = table.features_KSN[:, row, at].tolist()
-            hypotheses.append(
-                RescoredHypothesis(
-                    text=hypothesis.text,
-                    rank=at + 1,
-                    score=total if np.isfinite(total) else None,
-                    first_pass=hypothesis.score,
-                    features=dict(zip(table.names, values, strict=True)),
-                    edits=edits[at],
-                    character_edits=character_edits[at],
-                )
-            )
-        reordered.append(
-            RescoredUtterance(
-                utt=utterance.utt,
-                reference=utterance.reference,
-                hypotheses=tuple(hypotheses),
-                source=utterance.source,
-                best_before=int(table.best_S[row]) + 1,
-                group=utterance.group,
-            )
-        )
-    return reordered
-
-
-def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
-    edits = _chosen_edits(utterances, "edits")
-    rates = list(map(word_error_rate, edits))
-
-    # The errors of characters, where they are counted, choose an oracle of their own.
-    in_characters = _chosen_edits(utterances, "character_edits")
-    if in_characters[0]:
-        cers = [word_error_rate(chosen).wer for chosen in in_characters]
-        rates = [replace(rate, cer=cer) for rate, cer in zip(rates, cers, strict=True)]
-    first, rescored, oracle = rates
-    return Rates(first, rescored, oracle, _gain(edits[0], edits[1], seed))
-
-
-def _chosen_edits(utterances: Sequence[RescoredUtterance], kind: str) -> list[list[Edits]]:
-    """Return the edits of the hypotheses that are best before, after, and of all, where they are
-    known. kind: "edits" or "character_edits"."""
-    first, rescored, oracle = [], [], []
-    for utterance in utterances:
-        edits_of = {one.rank: getattr(one, kind) for one in utterance.hypotheses}
-        if None not in edits_of.values():
-            first.append(edits_of[utterance.best_before])
-            rescored.append(getattr(utterance.hypotheses[0], kind))
-            oracle.append(min(edits_of.values(), key=lambda edits: edits.errors))
-    return [first, rescored, oracle]
+        _tell_differing(utterances, rates.oracle, weights.mapping)
+    return Rescored(utterances, rates, seed)
 
 
 MUCH_WRONG = 0.5  # WER of an oracle whose texts are probably written in another way
@@ -616,10 +672,11 @@ _FORMS: dict[str, Callable[[str], str]] = {
 
 
 def _tell_differing(
-    utterances: Sequence[RescoredUtterance], oracle: WordErrorRate, mapping: TextMapping
+    utterances: RankedUtterances, oracle: WordErrorRate, mapping: TextMapping
 ) -> None:
     """Send a notice of the forms in which references and hypotheses differ."""
-    pairs = [(one.reference or "", one.hypotheses[0].text) for one in utterances]
+    known = map(utterances.__getitem__, utterances.known_R)
+    pairs = [(one.reference or "", one.hypotheses[0].text) for one in known]
     said, heard = (mapping.for_wer("\n".join(texts)) for texts in zip(*pairs, strict=True))
     forms = [
         name
@@ -649,11 +706,11 @@ class _InCharacters(TextMapping):
         return " ".join("".join(split_words(super().for_wer(text, where))))
 
 
-def _tell_of_cer(references: Sequence[str], unspaced: bool) -> None:
+def _tell_of_cer(references: Sequence[str]) -> None:
     """Send a notice that says why there is a CER."""
     single = sum(len(split_words(reference)) == 1 for reference in references)
     why = "CER counts errors of characters, without the blanks"
-    if unspaced and single:
+    if single and lacks_blanks(references, least=1):
         why = (
             f"{single:,} of {plural(len(references), 'reference is', 'references are')} a single "
             "word, as their script has no blanks between words: CER counts errors of characters"
@@ -661,14 +718,8 @@ def _tell_of_cer(references: Sequence[str], unspaced: bool) -> None:
     notice(why)
 
 
-def _counted(hypotheses: Iterable[RescoredHypothesis]) -> list[Edits]:
-    """Return the errors of each, where a reference has shown them."""
-    return [hypothesis.edits for hypothesis in hypotheses if hypothesis.edits is not None]
-
-
-def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:
-    pairs = zip(before, after, strict=True)
-    fewer_S = np.array([a.errors - b.errors for a, b in pairs], dtype=np.float64)
-    words_S = np.array([a.words for a in before], dtype=np.float64)
+def _gain(before_S4: np.ndarray, after_S4: np.ndarray, seed: int) -> Gain:
+    fewer_S = (before_S4[:, :3].sum(axis=1) - after_S4[:, :3].sum(axis=1)).astype(np.float64)
+    words_S = before_S4[:, 3].astype(np.float64)
     interval = ratio_interval(fewer_S, words_S) if words_S.sum() else None
     return Gain(interval, permutation_p(fewer_S, seed=seed))

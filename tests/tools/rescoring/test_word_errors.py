@@ -1,16 +1,18 @@
 import random
 
 import jiwer
+import numpy as np
 import pytest
 
-from rnnlm.tools.rescoring.rescorer import count_edits, word_error_rate
+from rnnlm.text.lines import split_words
+from rnnlm.tools.rescoring.rescorer import Edits, count_edits, word_error_rate
 
 WORDS = "a b c d e".split()
 
 
 def rate_of(references: list[str], hypotheses: list[str]):
     pairs = zip(references, hypotheses, strict=True)
-    return word_error_rate([count_edits(*pair) for pair in pairs])
+    return word_error_rate(np.array([count_edits(*map(split_words, pair)) for pair in pairs]))
 
 
 def edits_of(rate) -> tuple[int, int, int]:
@@ -37,7 +39,7 @@ def test_rates_and_edits_are_those_of_jiwer(references, hypotheses):
 
 
 def test_edits_worked_out_by_hand():
-    edits = count_edits("the cat sat on the mat", "a cat sat the mat today")
+    edits = Edits(*count_edits("the cat sat on the mat".split(), "a cat sat the mat today".split()))
     assert edits_of(edits) == (1, 1, 1) and (edits.words, edits.errors) == (6, 3)
     rate = rate_of(["a b c d"] * 10, ["a b c d"] * 7 + ["a b c"] * 3)
     assert rate.wer == rate.interval.estimate == 3 / 40 and rate.utterance_errors == 3
