@@ -467,13 +467,15 @@ class TextEvaluation(Evaluation):
         if not self.groups:
             return
         # Bits, and the perplexities of the summary.
+        shown = [metric.name for metric in self.brief]
         summary = [metric.name for metric in self.summary]
         records = []
         for name, group in self.groups.items():
             counts = {count: f"{getattr(group, count):,}" for count in ("sentences", "tokens")}
             record = {"group": name or "-", **counts}
-            for metric in map(group.metric, [each.name for each in self.brief]):
-                if metric and (metric.name in summary or not metric.definition.is_perplexity):
+            for metric in group.metrics:
+                is_plain = metric.name in summary or not metric.definition.is_perplexity
+                if metric.name in shown and is_plain:
                     digits = metric.definition.digits
                     record[metric.name] = metric.shown(digits)
                     record[f"{metric.name} 95 %"] = metric.shown_interval(digits)

@@ -140,7 +140,7 @@ class EncodedText:
             ids=self.ids[places],
             line_offsets=ends,
             document_offsets=None,
-            oov=np.flatnonzero(np.isin(places, self.oov)),
+            oov=_found(self.oov, places),
             unseen=None,
             words_L=self.words_L[lines],
             oov_words_L=self.oov_words_L[lines],
@@ -200,6 +200,14 @@ class IdFiles:
             ids = tensors.mapped(self.folder / name)["ids"]
             pieces.append(np.array(ids[max(0, at.start - start) : max(0, at.stop - start)]))
         return np.concatenate(pieces)
+
+
+def _found(sought: np.ndarray, places: IntArray) -> np.ndarray:
+    """Return the indices of those `places` that are among `sought`; both ascend. np.isin would read
+    all of `sought`, the unknown tokens of a whole text, for each group of lines."""
+    first = np.searchsorted(sought, places)
+    after = np.searchsorted(sought, places, side="right")
+    return np.flatnonzero(after > first)
 
 
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
