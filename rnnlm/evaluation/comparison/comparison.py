@@ -332,14 +332,30 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         tokenizers = [side.model.tokenizer for side in sides]
         encoded = [side.data for side in sides]
         main = text_metrics()[self.main]
-        scores = list(map(_adjusted, self.scores, encoded)) if main.is_adjusted else self.scores
-        units = difference_tables.units_of(self.text, tokenizers, encoded, scores)
-        if units.unaligned_lines:
+        reference = difference_tables.reference_of(self.text, tokenizers, encoded)
+        counts_V, source, ngrams = self._known_of(reference, sides)
+
+        # Add up the units of each table. With adjusted metrics, an unknown token costs the choice
+        # among unknown words, too.
+        words = difference_tables.by_word(reference.tokenizer, len(sides))
+        positions = difference_tables.by_position(len(sides))
+        bands = None
+        if counts_V is not None:
+            bands = difference_tables.by_frequency(reference.tokenizer, len(sides), counts_V)
+        tables = [table for table in (words, positions, bands, ngrams) if table is not None]
+        costs = [nats_to_choose(read) if main.is_adjusted else 0.0 for read in encoded]
+        unaligned_lines = 0
+        for units in difference_tables.units_in_parts(
+            reference, tokenizers, encoded, self.scores, costs
+        ):
+            unaligned_lines += units.unaligned_lines
+            for table in tables:
+                table.add(units)
+        if unaligned_lines:
             notice(
-                f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
+                f"{unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
                 "split them into different numbers of words"
             )
-        counts_V, source, ngrams = self._known_of(units, sides)
 
         # The lines and words on which each model differs most from the first.
         lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
@@ -351,46 +367,39 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
             pair = (sides[0].name, side.name)
             bits_2S = np.stack([bits[0], bits[k]])
             of_lines.append(difference_tables.lines_apart(pair, lines, bits_2S, top))
-            of_words.append(difference_tables.words_apart(pair, units, (0, k), top))
+            of_words.append(difference_tables.words_apart(pair, words, (0, k), top))
         return difference_tables.TextDetails(
             context=self.settings.context,
-            unit=units.name,
-            units=len(units.ids_U),
-            unaligned_lines=units.unaligned_lines,
-            bands=() if counts_V is None else difference_tables.by_frequency(units, counts_V),
-            positions=difference_tables.by_position(units),
-            ngrams=ngrams,
+            unit=reference.name,
+            units=int(words.units_G.sum()),
+            unaligned_lines=unaligned_lines,
+            bands=() if bands is None else bands.rows(),
+            positions=positions.rows(),
+            ngrams=() if ngrams is None else ngrams.rows(),
             ngram_source=source,
             lines_apart=tuple(of_lines),
             words_apart=tuple(of_words),
         )
 
     def _known_of(
-        self, units: difference_tables.ScoredUnits, sides: Sequence[_Side]
-    ) -> tuple[np.ndarray | None, str | None, tuple[difference_tables.GroupRow, ...]]:
+        self, reference: difference_tables.Reference, sides: Sequence[_Side]
+    ) -> tuple[np.ndarray | None, str | None, difference_tables.GroupSums | None]:
         """Return how often units occurred in training, if known, an object that knows which n-grams
         did, and the groups of n-grams."""
         # The training text has all n-grams, and words are counted in it if no model knows how often
         # they occur.
-        counts_V = units.counts_V
+        counts_V, tokenizer, models = reference.counts_V, reference.tokenizer, len(sides)
         if self.train is not None:
-            encoded = self.train.encode(units.tokenizer, self.report)
+            encoded = self.train.encode(tokenizer, self.report)
             if counts_V is None:
-                counts_V = difference_tables.counts_in(units, encoded)
+                counts_V = difference_tables.counts_in(tokenizer, encoded)
             source = ", ".join(self.train.sources)
-            return counts_V, source, difference_tables.by_ngram_in(units, encoded)
+            return counts_V, source, difference_tables.by_ngram_in(tokenizer, models, encoded)
 
         # The first model that has n-grams of these units knows which it has seen.
         for side in sides:
-            if side.model.tokenizer.fingerprint == units.tokenizer.fingerprint:
-                rows = difference_tables.by_ngram_of(units, side.model)
-                if rows is not None:
-                    return counts_V, side.name, rows
-        return counts_V, None, ()
-
-
-def _adjusted(logprob_N: np.ndarray, encoded: EncodedText) -> np.ndarray:
-    """Return the log-probabilities of tokens with the choice among unknown words."""
-    adjusted_N = logprob_N.copy()
-    adjusted_N[encoded.oov] -= nats_to_choose(encoded)
-    return adjusted_N
+            if side.model.tokenizer.fingerprint == tokenizer.fingerprint:
+                ngrams = difference_tables.by_ngram_of(tokenizer, models, side.model)
+                if ngrams is not None:
+                    return counts_V, side.name, ngrams
+        return counts_V, None, None

@@ -7,8 +7,8 @@ the totals of the text.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,21 +32,30 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 # it; the end of the line is a word, too. A reference tokenizer defines the words: the tokenizer of
 # the models, one of theirs whose tokens are words, or one made from the text.
 
+LINES_AT_ONCE = 1 << 14  # units of more lines would take more memory than the text
+
 
 @dataclass(frozen=True)
-class ScoredUnits:
-    """The U units of a text and their log-probabilities under K models. ids_U: ids of `tokenizer`,
-    the reference. logprob_KU: nats.
-
-    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: how many lines the
-    models' tokenizers cut into different numbers of words; each such line is one unit with the id
-    of unknown words. counts_V: how often the reference's symbols occurred in training, None where
-    no model knows.
-    """
+class Reference:
+    """What defines the units of a text: a tokenizer, and the text as it cuts it. counts_V: how
+    often its symbols occurred in training, None where no model knows."""
 
     name: Literal["token", "word"]
     tokenizer: Tokenizer
+    reading: EncodedText
     counts_V: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class ScoredUnits:
+    """The U units of some lines and their log-probabilities under K models. ids_U: ids of the
+    reference. logprob_KU: nats.
+
+    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: how many lines the
+    models' tokenizers cut into different numbers of words; each such line is one unit with the id
+    of unknown words.
+    """
+
     ids_U: np.ndarray
     is_unknown_U: np.ndarray
     line_U: np.ndarray
@@ -55,34 +64,65 @@ class ScoredUnits:
     unaligned_lines: int = 0
 
 
+def reference_of(
+    text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedText]
+) -> Reference:
+    """Return what defines the units of `text`. used, encoded: for each model its tokenizer, and the
+    text as that tokenizer cuts it."""
+    # One tokenizer: the units are its tokens. Several: words, of a model whose tokens are words if
+    # there is one.
+    if len({known.fingerprint for known in used}) == 1:
+        counts_V = next((known.counts_V for known in used if known.counts_V is not None), None)
+        return Reference("token", used[0], encoded[0], counts_V)
+    words = next((k for k, known in enumerate(used) if known.name == "word"), None)
+    if words is not None:
+        return Reference("word", used[words], encoded[words], used[words].counts_V)
+    tokenizer_settings = used[0].to_settings()  # all read the text alike
+    settings = TokenizerSettings(
+        lowercase=not used[0].keeps_case,
+        normalise=tokenizer_settings["normalise"],
+        remove_punctuation=tokenizer_settings["remove_punctuation"],
+    )
+    tokenizer = tokenizers.train(settings, text.blocks())
+    return Reference("word", tokenizer, text.encode(tokenizer), None)
+
+
+def units_in_parts(
+    reference: Reference,
+    used: Sequence[Tokenizer],
+    encoded: Sequence[EncodedText],
+    scores: Sequence[np.ndarray],
+    costs: Sequence[float],
+) -> Iterator[ScoredUnits]:
+    """Yield the units of a text, in reading order, LINES_AT_ONCE at a time. scores, costs: for each
+    model the nats of each token, and what each unknown token costs besides."""
+    sentences = reference.reading.sentences
+    for first in range(0, sentences, LINES_AT_ONCE):
+        lines = np.arange(first, min(first + LINES_AT_ONCE, sentences))
+        _, reading = reference.reading.of_lines(lines)
+        parts, scores_of_parts = [], []
+        for read, logprob_N, cost in zip(encoded, scores, costs, strict=True):
+            places, part = read.of_lines(lines)
+            logprob_P = logprob_N[places]
+            logprob_P[part.oov] -= cost
+            parts.append(part)
+            scores_of_parts.append(logprob_P)
+        yield units_of(replace(reference, reading=reading), used, parts, scores_of_parts)
+
+
 def units_of(
-    text: Text,
+    reference: Reference,
     used: Sequence[Tokenizer],
     encoded: Sequence[EncodedText],
     scores: Sequence[np.ndarray],
 ) -> ScoredUnits:
-    """Return the units of `text`, in reading order. used, encoded, scores: for each model its
+    """Return the units of a text, in reading order. used, encoded, scores: for each model its
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
-    # One tokenizer: the units are its tokens. Several: words, of a model whose tokens are words if
-    # there is one. starts: for each model, where units begin among its own tokens.
-    name: Literal["token", "word"] = "word"
-    words = next((k for k, known in enumerate(used) if known.name == "word"), None)
-    if len({known.fingerprint for known in used}) == 1:
-        name, tokenizer, reading = "token", used[0], encoded[0]
-        counts_V = next((known.counts_V for known in used if known.counts_V is not None), None)
-        starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
-    elif words is not None:
-        tokenizer, reading, counts_V = used[words], encoded[words], used[words].counts_V
-        starts = list(map(_word_starts, encoded, used))
+    # For each model, where units begin among its own tokens.
+    tokenizer, reading = reference.tokenizer, reference.reading
+    if reference.name == "token":
+        starts = [np.ones(reading.tokens, dtype=bool)] * len(used)
     else:
-        tokenizer_settings = used[0].to_settings()  # all read the text alike
-        settings = TokenizerSettings(
-            lowercase=not used[0].keeps_case,
-            normalise=tokenizer_settings["normalise"],
-            remove_punctuation=tokenizer_settings["remove_punctuation"],
-        )
-        tokenizer = tokenizers.train(settings, text.blocks())
-        reading, counts_V = text.encode(tokenizer), None
         starts = list(map(_word_starts, encoded, used))
 
     # A line is aligned if every model's tokenizer begins as many units in it as the reference does.
@@ -107,9 +147,6 @@ def units_of(
     unknown_id = tokenizer.unk_id
     ids_U[is_line_U] = tokenizer.boundary_id if unknown_id is None else unknown_id
     return ScoredUnits(
-        name,
-        tokenizer,
-        counts_V,
         ids_U,
         is_unknown_U=np.isin(kept_U, reading.oov) | is_line_U,
         line_U=line_U,
@@ -261,81 +298,112 @@ class TextDetails:
                     yield Table(columns, rows, right=columns[1:3])
 
 
-def by_frequency(units: ScoredUnits, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
+class GroupSums:
+    """The units and log-probabilities of G groups, under K models. They are added in reading order,
+    so that sums are the same however the text is cut into parts. group_of: the groups of units."""
+
+    def __init__(
+        self, labels: Sequence[str], models: int, group_of: Callable[[ScoredUnits], np.ndarray]
+    ) -> None:
+        self.labels = labels
+        self.group_of = group_of
+        self.units_G = np.zeros(len(labels), dtype=np.int64)
+        self.logprob_KG = np.zeros((models, len(labels)))
+
+    def add(self, units: ScoredUnits) -> None:
+        """Add the units of some lines."""
+        groups_U = self.group_of(units)
+        self.units_G += np.bincount(groups_U, minlength=len(self.labels))
+        for logprob_G, logprob_U in zip(self.logprob_KG, units.logprob_KU, strict=True):
+            np.add.at(logprob_G, groups_U, logprob_U)
+
+    def rows(self) -> tuple[GroupRow, ...]:
+        """Return a row for each group that has units, in the order of the labels."""
+        rows = []
+        for group in np.flatnonzero(self.units_G).tolist():
+            size, logprobs = int(self.units_G[group]), self.logprob_KG[:, group].tolist()
+            nats = tuple(logprob if math.isfinite(logprob) else None for logprob in logprobs)
+            ppl = tuple(perplexity(logprob, size) for logprob in logprobs)
+            rows.append(GroupRow(self.labels[group], size, nats, ppl))
+        return tuple(rows)
+
+
+def by_word(tokenizer: Tokenizer, models: int) -> GroupSums:
+    """Group units by their word or token."""
+    return GroupSums(tokenizer.symbols(), models, lambda units: units.ids_U)
+
+
+def by_frequency(tokenizer: Tokenizer, models: int, counts_V: np.ndarray) -> GroupSums:
     """Group units by how often they occurred in training (`counts_V`), in decades, with groups
     for `</s>` and for unknown words."""
-    counts_U = counts_V[units.ids_U]
-    digits_U = 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64)
-    groups_U = np.where(counts_U > 0, digits_U, 0)
-    top = int(groups_U.max(initial=0))
-    groups_U[units.ids_U == units.tokenizer.boundary_id] = top + 1
-    groups_U[units.is_unknown_U] = top + 2
+    digits_V = 1 + np.floor(np.log10(np.maximum(counts_V, 1))).astype(np.int64)
+    group_V = np.where(counts_V > 0, digits_V, 0)
+    top = int(group_V.max(initial=0))
+    group_V[tokenizer.boundary_id] = top + 1
     decades = [f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)]
-    return _rows(["0", *decades, BOUNDARY, UNKNOWN_GROUP], groups_U, units.logprob_KU)
+
+    def group_of(units: ScoredUnits) -> np.ndarray:
+        return np.where(units.is_unknown_U, top + 2, group_V[units.ids_U])
+
+    return GroupSums(["0", *decades, BOUNDARY, UNKNOWN_GROUP], models, group_of)
 
 
-def by_position(units: ScoredUnits) -> tuple[GroupRow, ...]:
+def by_position(models: int) -> GroupSums:
     """Group units by position in the line, from 1."""
-    groups_U = np.searchsorted(POSITIONS, units.position_U, side="right") - 1
     labels = []
     for begin, following in itertools.pairwise(POSITIONS):
         end = following - 1
         labels.append(str(begin) if begin == end else f"{begin} to {end}")
-    return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
+
+    def group_of(units: ScoredUnits) -> np.ndarray:
+        return np.searchsorted(POSITIONS, units.position_U, side="right") - 1
+
+    return GroupSums([*labels, f"{POSITIONS[-1]} and on"], models, group_of)
 
 
-def by_ngram_of(units: ScoredUnits, model: LanguageModel) -> tuple[GroupRow, ...] | None:
-    """Group units by the longest n-gram of `model` that ends at them; None where it has no
-    n-grams."""
-    if not hasattr(model, "longest_matches"):
+def by_ngram_of(tokenizer: Tokenizer, models: int, known: LanguageModel) -> GroupSums | None:
+    """Group units by the longest n-gram of the model `known` that ends at them; None where it has
+    no n-grams."""
+    if not hasattr(known, "longest_matches"):
         return None
-    matched_U, order = model.longest_matches(units.ids_U)
-    return _by_match(units, matched_U, order, np.ones(units.tokenizer.size, dtype=bool))
+    _, order = known.longest_matches(np.array([tokenizer.boundary_id]))
+    is_seen_V = np.ones(tokenizer.size, dtype=bool)
+    return _by_match(models, order, is_seen_V, lambda ids_U: known.longest_matches(ids_U)[0])
 
 
-def by_ngram_in(units: ScoredUnits, train: EncodedText) -> tuple[GroupRow, ...]:
+def by_ngram_in(tokenizer: Tokenizer, models: int, train: EncodedText) -> GroupSums:
     """Group units by the longest n-gram, up to a trigram, that ends at them and occurs in the
     text `train`, which the reference has encoded."""
-    tokenizer = units.tokenizer
     size, boundary_id = tokenizer.size, tokenizer.boundary_id
     levels = list(count(known_ids(train.ids, tokenizer), boundary_id, size, ORDER_SEEN))
     longer = [np.asarray(level.keys_M) for level in levels[1:]]
-    matched_U = longest_matches(units.ids_U, longer, size, boundary_id)
-    return _by_match(units, matched_U, len(levels), np.asarray(levels[0].counts_M)[:size] > 0)
+    is_seen_V = np.asarray(levels[0].counts_M)[:size] > 0
+    return _by_match(
+        models, len(levels), is_seen_V,
+        lambda ids_U: longest_matches(ids_U, longer, size, boundary_id),
+    )  # fmt: skip
 
 
-def counts_in(units: ScoredUnits, train: EncodedText) -> np.ndarray:
+def counts_in(tokenizer: Tokenizer, train: EncodedText) -> np.ndarray:
     """Count, (V,), how often each symbol of the reference occurs in the text `train`, which it
     has encoded."""
-    ids_N = np.delete(known_ids(train.ids, units.tokenizer), train.oov)
-    return np.bincount(ids_N, minlength=units.tokenizer.size)
+    ids_N = np.delete(known_ids(train.ids, tokenizer), train.oov)
+    return np.bincount(ids_N, minlength=tokenizer.size)
 
 
 def _by_match(
-    units: ScoredUnits, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray
-) -> tuple[GroupRow, ...]:
-    """Group units by the length of the longest known n-gram that ends at them. matched_U: that
-    length in words, at most `order`."""
-    matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
+    models: int, order: int, is_seen_V: np.ndarray, matches: Callable[[np.ndarray], np.ndarray]
+) -> GroupSums:
+    """Group units by the length of the longest known n-gram that ends at them. matches: returns
+    these lengths in words, at most `order`."""
+
+    def group_of(units: ScoredUnits) -> np.ndarray:
+        matched_U = matches(units.ids_U)
+        matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
+        return matched_U
+
     labels = [UNSEEN_GROUP, "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
-    return _rows(labels, matched_U, units.logprob_KU)
-
-
-def _rows(
-    labels: Sequence[str], groups_U: np.ndarray, logprob_KU: np.ndarray
-) -> tuple[GroupRow, ...]:
-    """Make a row for each group that has units, in the order of `labels`."""
-    units_G = np.bincount(groups_U, minlength=len(labels))
-    by_model = [np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU]
-    logprob_GK = np.stack(by_model, axis=1).tolist()
-
-    rows = []
-    for label, size, logprobs in zip(labels, units_G.tolist(), logprob_GK, strict=True):
-        if size:
-            nats = tuple(logprob if math.isfinite(logprob) else None for logprob in logprobs)
-            ppl = tuple(perplexity(logprob, size) for logprob in logprobs)
-            rows.append(GroupRow(label, size, nats, ppl))
-    return tuple(rows)
+    return GroupSums(labels, models, group_of)
 
 
 def lines_apart(
@@ -347,15 +415,14 @@ def lines_apart(
 
 
 def words_apart(
-    names: tuple[str, str], units: ScoredUnits, pair: tuple[int, int], top: int
+    names: tuple[str, str], sums: GroupSums, pair: tuple[int, int], top: int
 ) -> LargestDifferences:
     """Return the `top` words (or tokens) whose occurrences together are likelier under each of
     the models `pair` by most bits."""
-    used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
-    nats_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair])
-    symbols = units.tokenizer.symbols()
-    words = [symbols[id] for id in used.tolist()]
-    return _apart(names, words, counts_W, nats_2W / -math.log(2), top)
+    used = np.flatnonzero(sums.units_G)
+    words = [sums.labels[id] for id in used.tolist()]
+    nats_2W = np.stack([sums.logprob_KG[k, used] for k in pair])
+    return _apart(names, words, sums.units_G[used], nats_2W / -math.log(2), top)
 
 
 def _apart(
