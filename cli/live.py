@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlm import events, registry
 from rnnlm.amounts import duration
 from rnnlm.errors import visible
-from rnnlm.progress import Estimate, Progress
+from rnnlm.progress import Progress
 from rnnlm.training.printing import (
     CountingDisplay,
     PlainDisplay,
@@ -131,8 +131,7 @@ class LiveDisplay:
         if self.progress is None:
             self.live.stop()
             self.progress = Progress()
-            self.estimate = Estimate(self.progress)
-        self.estimate(message)
+        self.progress(message)
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event

@@ -160,7 +160,7 @@ class Bar(Progress):
         if self.console is None:
             super().__call__(message)
             return
-        self.message = message
+        self.take(message)
         self.share = max(self.share, self._share(message))
         is_long = self.clock() - self.began >= BAR_SECONDS
         if self.live is None and is_long and not self.closed.is_set():
@@ -188,7 +188,7 @@ class Bar(Progress):
     def _panel(self) -> "RenderableType":
         assert self.console is not None  # it draws this
         done = f"{self.share:.0%} done, after {duration(self.clock() - self.began)}"
-        return bar_panel(self.console, self.share, [done, self.message])
+        return bar_panel(self.console, self.share, [done, self.shown()])
 
     def _share(self, message: str) -> float:
         """Return how much of the whole a message says to be done."""

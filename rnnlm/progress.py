@@ -15,7 +15,7 @@ from rnnlm.errors import visible
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
 _NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
-_OF = re.compile(r"([\d,]+) of ([\d,]+)")
+_OF = re.compile(r"(\d+) of (\d+)")
 
 # The command line replaces both: it writes settings as its options, and ends what a command began.
 spelled: Callable[[str], str] = str
@@ -34,8 +34,9 @@ class Progress:
     """Says now and then how far the work is, and at the end how far each part of it has come. Work
     that is done soon is not mentioned.
 
-    Messages of one part differ in numbers alone. about: the file or folder that lines begin with,
-    as the log of several commands holds the lines of all.
+    Messages of one part differ in numbers alone. One such as "1,479 of 2,958 tokens scored" is said
+    with an estimate of the time left; the time of a part counts from its first message. about: the
+    file or folder that lines begin with, as the log of several commands holds the lines of all.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, about: Path | str = "") -> None:
@@ -43,6 +44,7 @@ class Progress:
         self.clock = clock
         self.began = self.last_line = clock()
         self.message = self.part = ""
+        self.part_began = self.done_before = 0.0
         self.is_said = False  # the last message
         self.is_part_known = False  # some message of this part was said
         self.closed = threading.Event()
@@ -55,19 +57,34 @@ class Progress:
         self.close()
 
     def __call__(self, message: str) -> None:
-        part = _NUMBERS.sub("", message)
-        if part != self.part:
-            self._end_part()
-            self.part, self.is_part_known = part, False
-        self.message, self.is_said = message, False
+        self.take(message)
 
         # The longer the work takes, the fewer lines a minute.
         elapsed = self.clock() - self.began
         wait = min(PROGRESS_SECONDS * max(1.0, elapsed / 50), MOST_PROGRESS_SECONDS)
         is_due = self.clock() - self.last_line >= wait
         if is_due or (self.is_part_known and _is_complete(message)):
-            self.say(message)
+            self.say(self.shown())
             self.is_said = self.is_part_known = True
+
+    def take(self, message: str) -> None:
+        """Keep a message, and begin a part where it is the first of one."""
+        part = _NUMBERS.sub("", message)
+        if part != self.part:
+            self._end_part()
+            self.part, self.is_part_known = part, False
+            self.part_began = self.clock()
+            self.done_before = (done_and_wanted(message) or (0, 0))[0]
+        self.message, self.is_said = message, False
+
+    def shown(self) -> str:
+        """Return the last message, with the time left where it says how much is done of how
+        much."""
+        done, wanted = done_and_wanted(self.message) or (0, 0)
+        rate = (done - self.done_before) / max(1e-9, self.clock() - self.part_began)
+        if rate <= 0 or done >= wanted:
+            return self.message
+        return f"{self.message}, {duration((wanted - done) / rate)} left"
 
     def say(self, line: str) -> None:
         """Print a line now."""
@@ -80,7 +97,7 @@ class Progress:
             return
         line = f"still working after {duration(self.clock() - self.began)}"
         if self.message:
-            line += f"; {self.message}"
+            line += f"; {self.shown()}"
         self.say(line)
 
     def close(self) -> None:
@@ -100,36 +117,14 @@ class Progress:
             silent = self.clock() - self.last_line
 
 
-class Estimate:
-    """Passes messages such as "1,479 of 2,958 tokens scored" on to `progress`, with an estimate of
-    the time left. The time of a part counts from its first message."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.part = ""
-        self.began = self.done_before = 0.0
-
-    def __call__(self, message: str) -> None:
-        done, wanted = done_and_wanted(message) or (0, 0)
-        if not wanted:
-            self.progress(message)
-            return
-        part = _NUMBERS.sub("", message)
-        if part != self.part:
-            self.part, self.began, self.done_before = part, self.progress.clock(), done
-        rate = (done - self.done_before) / max(1e-9, self.progress.clock() - self.began)
-        if rate and done < wanted:
-            message += f", {duration((wanted - done) / rate)} left"
-        self.progress(message)
-
-
 def done_and_wanted(message: str) -> tuple[int, int] | None:
-    """Return the numbers of "1,479 of 2,958" in a message; None where there is no such pair."""
-    pair = _OF.search(message)
-    return pair and (int(pair[1].replace(",", "")), int(pair[2].replace(",", "")))
+    """Return the numbers of the last "1,479 of 2,958" in a message; None where there is no such
+    pair."""
+    pairs = _OF.findall(message.replace(",", ""))
+    return (int(pairs[-1][0]), int(pairs[-1][1])) if pairs else None
 
 
 def _is_complete(message: str) -> bool:
     """Return whether a message says that all is done, such as "1,479 of 1,479 segments"."""
-    counts = _OF.findall(message)
-    return bool(counts) and counts[-1][0] == counts[-1][1]
+    done, wanted = done_and_wanted(message) or (0, -1)
+    return done == wanted

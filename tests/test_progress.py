@@ -3,7 +3,6 @@
 import io
 import itertools
 import threading
-from unittest.mock import Mock
 
 import click
 import pytest
@@ -164,15 +163,14 @@ def test_a_bar_is_lines_without_a_terminal(said, clock):
     assert said() == ["1 of 4 files"]
 
 
-def test_the_rest_of_an_evaluation_is_estimated_for_each_text(clock):
-    progress = Mock(clock=clock)
-    estimate = progresses.Estimate(progress)
+def test_the_rest_of_each_part_is_estimated(clock):
+    progress, lefts = progresses.Progress(clock), []
     for seconds, message in [
         (5, "valid: 100 of 1,100 tokens scored"), (15, "valid: 600 of 1,100 tokens scored"),
         (25, "valid: 1,100 of 1,100 tokens scored"), (30, "test: 10 of 100 tokens scored"),
         (40, "test: 20 of 100 tokens scored"), (50, "test: done"),
     ]:  # fmt: skip
         clock.now = seconds
-        estimate(message)
-    lefts = [call.args[0].partition("scored")[2] for call in progress.call_args_list]
+        progress(message)
+        lefts.append(progress.shown().partition("scored")[2])
     assert lefts == ["", ", 10s left", "", "", ", 1m 20s left", ""]

@@ -570,6 +570,7 @@ def evaluate(
             part = replace(part, unseen=np.array([*watched.unknown_of.get(name, ())]))
         group = text_evaluation(model, logprob_N[tokens], part, context, began)
         groups[name] = with_intervals(group, group.metrics)
+        progress(f"{len(groups):,} of {plural(len(lines_of), 'group')} evaluated")
     return replace(evaluation, groups=groups)
 
 

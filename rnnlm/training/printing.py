@@ -10,7 +10,7 @@ from rnnlm.amounts import amount, duration, plural
 from rnnlm.choices import THE_VALIDATIONS, said
 from rnnlm.config import DEFAULT, Budget
 from rnnlm.errors import first_of, keyword, notice
-from rnnlm.progress import Estimate, Progress, say
+from rnnlm.progress import Progress, say
 from rnnlm.text.vectors import COUNTED
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 15.0
 FIRST_SECONDS = 10.0  # after which the first line says how long the run will take
 LONG_SECONDS, TRIAL_SECONDS = 1800.0, 600.0  # a long run, and the one that is offered instead
+LONG_END_SECONDS = 60.0  # a long exact evaluation
 
 
 @contextmanager
@@ -38,9 +39,15 @@ def shown(
     """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)
     with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
-        is_said = False
+        is_said = is_end_said = False
+        seconds_before = 0.0
         for event in events_of(display.evaluating):
             display.show(event)
+            if isinstance(event, events.Validated) and seconds_before and not is_end_said:
+                is_end_said = True
+                notice_long_end(plan, event, event.seconds - seconds_before)
+            if isinstance(event, events.Step):
+                seconds_before = event.seconds
             if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS and not is_said:
                 is_said = True
                 notice_long_run(plan, event)
@@ -58,6 +65,17 @@ def notice_long_run(plan: "Plan", step: events.Step) -> None:
         + keyword("budget", "10m")
         + f" would read about {passes:.2g} times the text"
     )
+
+
+def notice_long_end(plan: "Plan", event: events.Validated, seconds: float) -> None:
+    """Say of a long exact evaluation, which a budget does not cover, how long it will take.
+    seconds: of the first validation, which reads as fast."""
+    texts = [text for text in (plan.data.valid, plan.test) if text is not None]
+    if not texts:
+        return
+    of_text = seconds / event.share * sum(text.tokens for text in texts) / texts[0].tokens
+    if of_text >= LONG_END_SECONDS:
+        notice(f"the exact evaluation at the end takes about {duration(of_text)} more")
 
 
 def announce(plan: "Plan") -> None:
@@ -97,7 +115,7 @@ class PlainDisplay:
 
     def __init__(self, progress: Progress, loss_is_of_text: bool = True) -> None:
         self.progress = progress
-        self.evaluating = Estimate(progress)
+        self.evaluating = progress
         self.loss_is_of_text = loss_is_of_text
         self.first_at = math.inf
         self.validated: float | None = None  # the metric of the last validation

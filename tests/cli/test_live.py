@@ -162,6 +162,18 @@ def test_a_long_run_says_what_ten_minutes_would_read(budget, progress, is_said):
     ]
 
 
+@pytest.mark.parametrize("seconds, said", [
+    (30.0, ["the exact evaluation at the end takes about 10m 00s more"]), (1.0, []),
+])  # fmt: skip
+def test_a_long_evaluation_at_the_end_is_forecast_by_the_first_validation(seconds, said):
+    data = SimpleNamespace(valid=SimpleNamespace(tokens=4000))
+    plan = SimpleNamespace(data=data, test=SimpleNamespace(tokens=4000))
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        printing.notice_long_end(plan, replace(VALIDATED, share=0.1), seconds)
+    assert [str(notice.message) for notice in notices] == said
+
+
 def test_rollback_is_one_line_with_and_without_terminal(capsys):
     line = (
         "the loss is not a number by step 1205; back to step 1,190 at 0.25 times the "

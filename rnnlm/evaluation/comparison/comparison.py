@@ -346,7 +346,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         costs = [nats_to_choose(read) if main.is_adjusted else 0.0 for read in encoded]
         unaligned_lines = 0
         for units in difference_tables.units_in_parts(
-            reference, tokenizers, encoded, self.scores, costs
+            reference, tokenizers, encoded, self.scores, costs, self.report
         ):
             unaligned_lines += units.unaligned_lines
             for table in tables:

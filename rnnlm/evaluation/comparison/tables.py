@@ -23,6 +23,7 @@ from rnnlm.tabular import Table
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
+from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # ---- The units of a text at which models are compared: tokens, or words where the models'
@@ -93,6 +94,7 @@ def units_in_parts(
     encoded: Sequence[EncodedText],
     scores: Sequence[np.ndarray],
     costs: Sequence[float],
+    report: Progress = silent,
 ) -> Iterator[ScoredUnits]:
     """Yield the units of a text, in reading order, LINES_AT_ONCE at a time. scores, costs: for each
     model the nats of each token, and what each unknown token costs besides."""
@@ -108,6 +110,7 @@ def units_in_parts(
             parts.append(part)
             scores_of_parts.append(logprob_P)
         yield units_of(replace(reference, reading=reading), used, parts, scores_of_parts)
+        report(f"{lines[-1] + 1:,} of {sentences:,} lines compared")
 
 
 def units_of(

@@ -47,16 +47,17 @@ def score_spans(
     if model.boundary_resets_state and initial is None:
         spans = _join_spans(ids, spans, model.tokenizer.boundary_id)
 
-    scored = []
-    done = 0
-    wanted = int((spans[:, 1] - spans[:, 0]).sum())
-    report(f"0 of {wanted:,} tokens scored")
-    for window in windows(model, ids, spans, model.score, initial=initial):
-        scored.append(window)
-        if report is not silent:
-            done += int((window[1] - window[0]).sum())
-            report(f"{done:,} of {wanted:,} tokens scored")
-    return placed(scored, len(ids))
+    def reported() -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
+        done = 0
+        wanted = int((spans[:, 1] - spans[:, 0]).sum())
+        report(f"0 of {wanted:,} tokens scored")
+        for window in windows(model, ids, spans, model.score, initial=initial):
+            yield window
+            if report is not silent:
+                done += int((window[1] - window[0]).sum())
+                report(f"{done:,} of {wanted:,} tokens scored")
+
+    return placed(reported(), len(ids))
 
 
 def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
@@ -96,16 +97,29 @@ def placed(scored: Iterable[tuple[np.ndarray, np.ndarray, object]], tokens: int)
     """Return the scores of windows, as :func:`windows` yields them, at their places among so many
     tokens; 0 where no window is."""
     logprob_N = np.zeros(tokens)
-    # Scores stay on the device until all are computed: a copy waits for it.
-    for start_B, end_B, logprob_BT in list(scored):
-        # One row is a slice, which is faster than placing tokens one by one.
-        if len(start_B) == 1:
-            start, end = int(start_B[0]), int(end_B[0])
-            logprob_N[start:end] = arrays.as_numpy(logprob_BT)[0, : end - start]
-            continue
-        position_BT, inside_BT = positions(start_B, end_B)
-        logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+    waiting = []
+    for window in scored:
+        # Scores stay on the device until all are computed: a copy waits for it.
+        if isinstance(window[2], np.ndarray):
+            _place(logprob_N, *window)
+        else:
+            waiting.append(window)
+    for window in waiting:
+        _place(logprob_N, *window)
     return logprob_N
+
+
+def _place(
+    logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: object
+) -> None:
+    """Put the scores of a window at their places."""
+    # One row is a slice, which is faster than placing tokens one by one.
+    if len(start_B) == 1:
+        start, end = int(start_B[0]), int(end_B[0])
+        logprob_N[start:end] = arrays.as_numpy(logprob_BT)[0, : end - start]
+        return
+    position_BT, inside_BT = positions(start_B, end_B)
+    logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
 
 
 def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
