@@ -271,7 +271,7 @@ def _drawn_signs(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     `permutation_test`, so that both give the same p-value."""
     generator = np.random.default_rng(seed)
     batch = min(draws, max(1, BATCH_UNITS // units))
-    both_RN2 = np.tile(np.array([1, -1]), (batch, units, 1))
+    both_RN2 = np.tile(np.array([1, -1], dtype=np.int8), (batch, units, 1))
     for start in range(0, draws, batch):
         yield generator.permuted(both_RN2, axis=-1)[: draws - start, :, 0]
 

@@ -6,7 +6,6 @@ All models read the same lines, and every token is scored exactly once; the metr
 """
 
 import functools
-import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ from rnnlm.evaluation.perplexity import (
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.text.corpus import Text, TextInMemory
-from rnnlm.text.encoding import EncodedText
+from rnnlm.text.encoding import EncodedText, as_bytes
 from rnnlm.text.lines import Progress, prefixed
 from rnnlm.text.marks import tell_unseen
 
@@ -296,8 +295,8 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         ]
 
         # How <unk> is read matters only where the text has it.
-        lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
-        holds_unk = any(UNKNOWN in line.lower() for line in lines)
+        pieces = (as_bytes(block.lines).decode() for block in self.text.blocks())
+        holds_unk = any(UNKNOWN in piece.lower() for piece in pieces)
         comparable = find_comparable(subjects, holds_unk)
         self.main = comparable.main
 
@@ -358,7 +357,6 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
             )
 
         # The lines and words on which each model differs most from the first.
-        lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
         sums = (main.parts(evaluation.lines) for evaluation in evaluations if evaluation.lines)
         bits = [logprob_S / -math.log(2) for logprob_S, _ in sums]
         top = self.settings.top
@@ -366,7 +364,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         for k, side in enumerate(sides[1:], start=1):
             pair = (sides[0].name, side.name)
             bits_2S = np.stack([bits[0], bits[k]])
-            of_lines.append(difference_tables.lines_apart(pair, lines, bits_2S, top))
+            of_lines.append(difference_tables.lines_apart(pair, self.text, bits_2S, top))
             of_words.append(difference_tables.words_apart(pair, words, (0, k), top))
         return difference_tables.TextDetails(
             context=self.settings.context,

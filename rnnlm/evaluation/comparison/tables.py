@@ -410,11 +410,20 @@ def _by_match(
 
 
 def lines_apart(
-    names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int
+    names: tuple[str, str], text: Text, bits_2S: np.ndarray, top: int
 ) -> LargestDifferences:
     """Return the `top` lines that are likelier under each of two models by most bits. Lines with
     a probability of zero are left out."""
-    return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
+    blocks = [block.lines for block in text.blocks()]
+    starts = np.cumsum([0, *map(len, blocks)])
+
+    def line_at(place: int) -> str:
+        # A slice makes no strings of the lines around it.
+        block = int(np.searchsorted(starts, place, side="right")) - 1
+        at = place - int(starts[block])
+        return blocks[block][at : at + 1][0]
+
+    return _apart(names, line_at, np.arange(1, starts[-1] + 1), bits_2S, top)
 
 
 def words_apart(
@@ -423,14 +432,15 @@ def words_apart(
     """Return the `top` words (or tokens) whose occurrences together are likelier under each of
     the models `pair` by most bits."""
     used = np.flatnonzero(sums.units_G)
-    words = [sums.labels[id] for id in used.tolist()]
     nats_2W = np.stack([sums.logprob_KG[k, used] for k in pair])
-    return _apart(names, words, sums.units_G[used], nats_2W / -math.log(2), top)
+    return _apart(
+        names, lambda at: sums.labels[used[at]], sums.units_G[used], nats_2W / -math.log(2), top
+    )
 
 
 def _apart(
     names: tuple[str, str],
-    texts: Sequence[str],
+    text_at: Callable[[int], str],
     numbers_I: np.ndarray,
     bits_2I: np.ndarray,
     top: int,
@@ -444,7 +454,7 @@ def _apart(
     def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
         return tuple(
             DifferingItem(
-                texts[at],
+                text_at(at),
                 int(numbers_I[at]),
                 (float(bits_2I[0, at]), float(bits_2I[1, at])),
                 float(difference_I[at]),
