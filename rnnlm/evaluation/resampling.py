@@ -127,12 +127,10 @@ def ratio_interval(
     holds = (numerator_N != 0) | (denominator_N != 0)
     numerator_N, denominator_N = numerator_N[holds], denominator_N[holds]
     numerator, denominator = numerator_N.sum(), denominator_N.sum()
-    estimate = float(numerator / denominator)
-    if len(numerator_N) < FEWEST_UNITS:  # as of most groups, where there are many
-        return jackknife_interval(estimate, numerator_N, level=level)
     with np.errstate(divide="ignore", invalid="ignore"):
         alone_N = numerator_N / denominator_N
         left_N = (numerator - numerator_N) / (denominator - denominator_N)
+    estimate = float(numerator / denominator)
     return jackknife_interval(estimate, left_N, alone_N, least=least, most=most, level=level)
 
 

@@ -135,12 +135,15 @@ class EncodedText:
         lengths = np.diff(self.line_offsets)[lines]
         ends = np.append(0, lengths.cumsum())
         places = np.arange(ends[-1]) + np.repeat(self.line_offsets[lines] - ends[:-1], lengths)
+
+        # np.isin would read all unknown tokens of the text for each of many groups of lines.
+        before, after = (np.searchsorted(self.oov, places, side) for side in ("left", "right"))
         return places, replace(
             self,
             ids=self.ids[places],
             line_offsets=ends,
             document_offsets=None,
-            oov=_found(self.oov, places),
+            oov=np.flatnonzero(after > before),
             unseen=None,
             words_L=self.words_L[lines],
             oov_words_L=self.oov_words_L[lines],
@@ -200,14 +203,6 @@ class IdFiles:
             ids = tensors.mapped(self.folder / name)["ids"]
             pieces.append(np.array(ids[max(0, at.start - start) : max(0, at.stop - start)]))
         return np.concatenate(pieces)
-
-
-def _found(sought: np.ndarray, places: IntArray) -> np.ndarray:
-    """Return the indices of those `places` that are among `sought`; both ascend. np.isin would read
-    all of `sought`, the unknown tokens of a whole text, for each group of lines."""
-    first = np.searchsorted(sought, places)
-    after = np.searchsorted(sought, places, side="right")
-    return np.flatnonzero(after > first)
 
 
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")

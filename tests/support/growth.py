@@ -100,6 +100,29 @@ def exponent(sizes: list[float], values: list[float]) -> float:
     return low
 
 
+def results_of(text: Path, sizes: list[float], words: list[str]) -> list[dict[str, list[float]]]:
+    """Run a command on parts of a text of these sizes, of which the last is all of it. Return for
+    each its seconds and megabytes by phase."""
+    results = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=text.parent) as folder:
+            part = Path(folder, "part").with_suffix(text.suffix)
+            first_lines(text, size / sizes[-1], part)
+            places = {"TEXT": str(part), "OUT": str(Path(folder, "out"))}
+            command = [places.get(word, word) for word in words]
+            child = [sys.executable, __file__, "--measure", *command]
+            done = subprocess.run(child, stdout=subprocess.PIPE, encoding="utf-8")
+            if done.returncode:
+                sys.exit(done.returncode)
+            results.append(json.loads(done.stdout.splitlines()[-1]))
+    return results
+
+
+def seconds_of(results: list[dict[str, list[float]]]) -> list[float]:
+    """Return the CPU seconds of each size."""
+    return [sum(seconds for seconds, _ in result.values()) for result in results]
+
+
 def main(words: list[str]) -> None:
     if words[:1] == ["--measure"]:
         print(json.dumps(measured(words[1:])))
@@ -112,18 +135,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("command", nargs="+", help="with TEXT and OUT")
     options = parser.parse_args(words)
     sizes = [float(size) for size in options.sizes.split(",")]
-    results = []
-    for size in sizes:
-        with tempfile.TemporaryDirectory(dir=options.text.parent) as folder:
-            part = Path(folder, "part.txt")
-            first_lines(options.text, size / sizes[-1], part)
-            places = {"TEXT": str(part), "OUT": str(Path(folder, "out"))}
-            command = [places.get(word, word) for word in options.command]
-            child = [sys.executable, __file__, "--measure", *command]
-            done = subprocess.run(child, stdout=subprocess.PIPE, encoding="utf-8")
-            if done.returncode:
-                sys.exit(done.returncode)
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+    results = results_of(options.text, sizes, options.command)
 
     # A row a phase: seconds and megabytes at each size, with their exponents.
     print(f"{'':12}{'CPU seconds':>36}{'b':>7}{'private MB':>36}{'b':>7}")
@@ -135,7 +147,7 @@ def main(words: list[str]) -> None:
             row += "".join(f"{value:12.1f}" for value in values)
             row += f"{exponent(sizes, values):7.2f}"
         print(row)
-    totals = [sum(seconds for seconds, _ in result.values()) for result in results]
+    totals = seconds_of(results)
     row = "".join(f"{total:12.1f}" for total in totals)
     print(f"{'all':12}{row}{exponent(sizes, totals):7.2f}")
 

@@ -336,7 +336,9 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
         # Add up the units of each table. With adjusted metrics, an unknown token costs the choice
         # among unknown words, too.
-        words = difference_tables.by_word(reference.tokenizer, len(sides))
+        words = difference_tables.GroupSums(
+            reference.tokenizer.symbols(), len(sides), lambda units: units.ids_U
+        )
         positions = difference_tables.by_position(len(sides))
         bands = None
         if counts_V is not None:

@@ -331,11 +331,6 @@ class GroupSums:
         return tuple(rows)
 
 
-def by_word(tokenizer: Tokenizer, models: int) -> GroupSums:
-    """Group units by their word or token."""
-    return GroupSums(tokenizer.symbols(), models, lambda units: units.ids_U)
-
-
 def by_frequency(tokenizer: Tokenizer, models: int, counts_V: np.ndarray) -> GroupSums:
     """Group units by how often they occurred in training (`counts_V`), in decades, with groups
     for `</s>` and for unknown words."""
