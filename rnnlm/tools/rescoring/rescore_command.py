@@ -134,7 +134,8 @@ def command(
     pass). Tuning minimises the WER by
     exact line search (Och 2003) and takes the middle of the best interval; weights of models are
     never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
-    hypothesis of a list. 95 % intervals and p-values are over utterances.
+    hypothesis of a list. 95 % intervals and p-values are over utterances. A run that is cut off
+    starts again.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
@@ -313,9 +314,10 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         rows.append(_row("oracle", rates.oracle, None))
         columns = [name for name in _COLUMNS if name != "CER %" or rates.first.cer is not None]
         terminal.print_table(terminal.Table(columns, rows, right=columns[1:]))
-        if rescored.groups:
+        groups = rescored.groups
+        if groups:
             click.echo()
-            terminal.print_table(_group_table(rescored.groups))
+            terminal.print_table(_group_table(groups))
     else:
         terminal.say("no references: the list is rescored, but there is no WER")
 
@@ -353,7 +355,8 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     for name in ("first", "rescored", "oracle"):
         record[name] = _rate(getattr(rates, name)) if rates else None
     record["gain"] = rates.gain if rates else None
-    if rescored.groups:
+    groups = rescored.groups
+    if groups:
         record["groups"] = [
             {
                 "group": group,
@@ -361,7 +364,7 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
                 "rescored": _rate(of_group.rescored),
                 "gain": of_group.gain,
             }
-            for group, of_group in rescored.groups.items()
+            for group, of_group in groups.items()
         ]
     record["stages"] = [
         {

@@ -414,16 +414,14 @@ def test_lists_of_nothing_and_of_other_formats_are_errors_that_name_what_was_exp
 @pytest.mark.system("bash")
 def test_the_awk_lines_of_the_page_turn_other_forms_into_tsv(here):
     page = (Path(__file__).parents[3] / "docs/rescoring.md").read_text(encoding="utf-8")
-    fairseq, mikolov, decipher = re.findall(r"^(?:paste .*)?awk .*$", page, re.MULTILINE)
+    fairseq, mikolov = re.findall(r"^(?:paste .*)?awk .*$", page, re.MULTILINE)
     write(here / "fairseq.txt", "S-1\tein Hund\nT-1\ta dog\nH-1\t-0.5\ta dog\nD-1\t-0.5\ta dog\n"
           "P-1\t-0.5 -0.5\nH-1\t-0.9\tdog\n")  # fmt: skip
     write(here / "nbest.txt", "u1 a dog\nu1 dog\nu2\n")
     write(here / "scores.txt", "-1\n-2\n-3\n")
-    write(here / "u1.nbest1", "NBestList1.0\n(-1) a dog\n(-2) dog\n")
     expected = [
         (fairseq, [("1", "a dog", [("a dog", -0.5), ("dog", -0.9)])]),
         (mikolov, [("u1", None, [("a dog", -1), ("dog", -2)]), ("u2", None, [("", -3)])]),
-        (decipher, [("u1.nbest1", None, [("a dog", -1), ("dog", -2)])]),
     ]
     for line, utterances in expected:
         done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
