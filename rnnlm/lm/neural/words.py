@@ -16,7 +16,6 @@ from rnnlm.lm.neural.layers.layers import RowReader, dropout
 from rnnlm.lm.neural.outputs.softmax import OutputLayer
 from rnnlm.lm.neural.settings import InputSettings, sizes
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import FoundVectors, svd_vectors
 
 # ---- A word's vector from its characters: convolutions with highway layers (Kim et al. 2016), or
@@ -358,15 +357,13 @@ def load_vectors(weight_VE: Tensor, vectors: FoundVectors) -> None:
         weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE)
 
 
-def counted_vectors(
-    text: EncodedText, size: int, width: int, progress: Progress = silent
-) -> FoundVectors:
+def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
     """Compute vectors of a text's tokens from their neighbours in its lines, each line's `</s>`
     included. They have fewer than V = `size` numbers, and `width` at most."""
     ids_N = text.ids[:MOST_TOKENS]
     offsets = text.line_offsets[:MOST_TOKENS]  # no line is empty
     offsets = np.append(offsets[offsets < len(ids_N)], len(ids_N))
-    values_VE = svd_vectors(ids_N, offsets, size, min(width, size - 1), progress=progress)
+    values_VE = svd_vectors(ids_N, offsets, size, min(width, size - 1))
     seen_K = np.flatnonzero(np.abs(values_VE).max(axis=1) > NOTHING)
     return FoundVectors(seen_K, values_VE[seen_K])
 

@@ -40,7 +40,6 @@ from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSetti
 from rnnlm.lm.neural.training.step import records_steps
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.lm.neural.words import counted_vectors, load_vectors
-from rnnlm.progress import Progress
 from rnnlm.system import bind_device, processors
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
@@ -359,8 +358,7 @@ def place_vectors(
     # Words that neither a file nor the text has vectors for keep their random ones.
     if settings.embeddings == COUNTED:
         if text is not None:
-            with Progress() as progress:
-                load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape, progress))
+            load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
     elif settings.embeddings:
         if tokenizer.name != "word":
             notice(
