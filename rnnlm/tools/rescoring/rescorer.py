@@ -675,7 +675,7 @@ def _tell_differing(
     utterances: RankedUtterances, oracle: WordErrorRate, mapping: TextMapping
 ) -> None:
     """Send a notice of the forms in which references and hypotheses differ."""
-    known = map(utterances.__getitem__, utterances.known_R)
+    known = [utterances[row] for row in utterances.known_R.tolist()]
     pairs = [(one.reference or "", one.hypotheses[0].text) for one in known]
     said, heard = (mapping.for_wer("\n".join(texts)) for texts in zip(*pairs, strict=True))
     forms = [
