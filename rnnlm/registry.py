@@ -212,22 +212,26 @@ def all_kinds() -> list[Kind]:
     return satellites.entries("kinds")
 
 
-def kinds_of(task: str = LANGUAGE_MODEL) -> dict[str, Kind]:
-    """Return the kinds of models of a task, by name."""
-    return {kind.name: kind for kind in all_kinds() if kind.task == task}
+def kinds_of(task: str = LANGUAGE_MODEL, name: str = "") -> dict[str, Kind]:
+    """Return the kinds of models of a task, by name. If none is called `name`, look for those of
+    packages of others, too."""
+    found = {kind.name: kind for kind in all_kinds() if kind.task == task}
+    if name and name not in found:
+        satellites.look_for_others()
+        return kinds_of(task)
+    return found
 
 
-def kinds_with(needs: Needs, of_task: str) -> list[str]:
-    """Return the names of the kinds of models of a task that have what is needed."""
-    return [name for name, kind in kinds_of(of_task).items() if kind.has_what(needs)]
+def kinds_with(needs: Needs, of_task: str, name: str = "") -> list[str]:
+    """Return the names of the kinds of models of a task that have what is needed; look for one
+    called `name` as :func:`kinds_of` does."""
+    return [known for known, kind in kinds_of(of_task, name).items() if kind.has_what(needs)]
 
 
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, for a task."""
     task(of_task)  # it has to exist
-    if name not in kinds_of(of_task):
-        satellites.look_for_others()
-    kinds = kinds_of(of_task)
+    kinds = kinds_of(of_task, name)
     if name in kinds:
         return kinds[name]
     others = [kind.task for kind in all_kinds() if kind.name == name]
@@ -578,7 +582,7 @@ def can_use(command: str, of_task: str, kind: str, needs: Needs = ANYTHING) -> b
     """Return whether a command does anything with the models of a kind, which must have what is
     needed. A command that no task mentions takes all models."""
     learned = task(of_task)
-    if kind not in kinds_with(needs, of_task):
+    if kind not in kinds_with(needs, of_task, kind):
         return False
     return is_for(command, learned) or not any(
         is_for(command, learned_task) for learned_task in all_tasks()

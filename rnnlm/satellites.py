@@ -174,6 +174,8 @@ class Satellite:
         flags: Flags that are accepted anywhere on the command line: :class:`Flag`.
         tasks: Tasks.
         kinds: Kinds of models: :class:`rnnlm.registry.Kind`.
+        cells: Recurrent cells, of which each task makes kinds of models:
+            :class:`rnnlm.lm.neural.kinds.CellKind`.
         tokenizers: Classes of tokenizers, by their name in config.json.
         libraries: Libraries of other models, by the prefix of names.
         adaptations: By the KIND of NAME+KIND: functions(model, kind, folder) that make a model
@@ -207,6 +209,7 @@ class Satellite:
     flags: Entries = tuple
     tasks: Entries = tuple
     kinds: Entries = tuple
+    cells: Entries = tuple
     tokenizers: Entries = tuple
     libraries: Entries = tuple
     adaptations: Entries = tuple
@@ -231,6 +234,12 @@ def on_use(package: str, place: str) -> Callable[[], Any]:
         place: Module in that package, and name of the object there: "kinds:KINDS".
     """
     return partial(pkgutil.resolve_name, f"{package}.{place}")
+
+
+def on_call(package: str, place: str) -> Callable[[], Any]:
+    """Return a function that imports another one, given as for :func:`on_use`, and returns what
+    that one returns."""
+    return lambda: on_use(package, place)()()
 
 
 def all_on_use(package: str, *places: str) -> Callable[[], tuple[Any, ...]]:
@@ -391,7 +400,7 @@ def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
 
 OF_OTHERS = (
     "commands", "tasks", "libraries", "adaptations", "scorers",
-    "kinds", "folders", "sources", "metrics", "methods", "names",
+    "kinds", "cells", "folders", "sources", "metrics", "methods", "names",
 )  # fmt: skip
 
 
@@ -458,15 +467,46 @@ def _blamed(
     """Return a function whose errors name a package, and the place in its description."""
 
     def call(*arguments: Any) -> T:
-        try:
+        with _blaming(package, place):
             return _check(function(*arguments), returned())
-        except (KeyboardInterrupt, Signalled):
-            raise
-        except BaseException as error:
-            why = f"{type(error).__name__}: {error}"
-            raise RnnlmError(f"the package {package}: {place} cannot be used", why) from error
 
     return call
+
+
+@contextlib.contextmanager
+def _blaming(package: str, place: str) -> Iterator[None]:
+    """Have errors in this context name a package, and the place in its description."""
+    try:
+        yield
+    except (KeyboardInterrupt, Signalled):
+        raise
+    except BaseException as error:
+        why = f"{type(error).__name__}: {error}"
+        raise RnnlmError(f"the package {package}: {place} cannot be used", why) from error
+
+
+def blaming(table: str, name: str) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which errors name the package of an entry, if it is not ours."""
+    package = package_of(table, name)
+    place = f"{table}[{name!r}]"
+    return _blaming(package, place) if package else contextlib.nullcontext()
+
+
+def package_of(table: str, name: str, task: str = "") -> str:
+    """Return the package of somebody else that has an entry, for a task where the entry is for
+    one; "" for ours."""
+    having = (other.name for other in _others if (name, task) in map(_key, getattr(other, table)()))
+    return next(having, "")
+
+
+def missing_package(package: str | None) -> UsageError | None:
+    """Return the error for a model that needs a package of somebody else; None if it is here, or
+    none is needed."""
+    if package:
+        look_for_others()
+    if not package or any(other.name == package for other in _others):
+        return None
+    return UsageError(f"this model needs the package {package}, which is not installed here")
 
 
 # ---- Those that were removed. A script writes which names our satellites have

@@ -44,7 +44,7 @@ def test_combined_kind_is_untrained_and_names_its_maker():
     match = "it combines trained models; make one with rnnlm mix A B --on TEXT"
     with pytest.raises(SettingsError, match=f"cannot be trained; {match}"):
         registry.trained_kind("mixture")
-    assert registry.trained_kind("lstm") is KINDS["lstm"]
+    assert registry.trained_kind("lstm") == KINDS["lstm"]
 
 
 def test_setting_names_are_unique_within_a_kind():

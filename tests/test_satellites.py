@@ -407,7 +407,7 @@ def installed(tmp_path, monkeypatch):
 
 BROKEN = """
 from rnnlm.evaluation.perplexity import TextMetric
-from rnnlm.lm.kinds import KINDS
+from rnnlm.lm.kinds import kinds
 from rnnlm.satellites import Command, Named, Satellite, methods_of, names_of
 
 __all__ = ["load", "whisper"]
@@ -457,7 +457,7 @@ BROKEN_TABLES = [  # with the error, or the names that are taken; and the comman
     ("adaptations=lambda: [Named('cache', fail), Named('whisper', fail)]", "cache", LATE),
     ("libraries=lambda: [Named(it, fail) for it in ('hf', '', 'whisper')]", "hf", LATE),
     ("tasks=lambda: [Named('tagging', fail), Named('whisper', lambda: 5)]", "tagging", LATE),
-    ("kinds=lambda: KINDS[:1]", "rnn", LATE),
+    ("kinds=lambda: kinds()[:1]", "rnn", LATE),
     (METRIC.format("tokens", "word"), "tokens", AT_EVAL),
     ("methods=methods_of(__name__, 'Methods')", "evaluate", LATE),
     ("names=names_of(__name__)", "load", LATE),

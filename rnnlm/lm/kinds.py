@@ -1,7 +1,8 @@
 """The kinds of language models that are trained or made here, of all families."""
 
 from rnnlm.config import ResolvedSettings
-from rnnlm.lm.neural.kinds import KINDS as NETWORKS, OF_PROBABILITIES
+from rnnlm.lm.neural import kinds as networks
+from rnnlm.lm.neural.kinds import OF_PROBABILITIES
 from rnnlm.lm.ngram.settings import NgramSettings, UnigramSettings
 from rnnlm.registry import Kind, imported
 
@@ -34,8 +35,8 @@ class Ngram(Kind):
     from_arrays = imported(__package__, "ngram.model:from_arrays")
 
 
-KINDS = [
-    *NETWORKS,
+WITHOUT_CELLS: list[Kind] = [
+    *networks.WITHOUT_CELLS,
     Unigram("unigram", "smoothed word frequencies", OF_PROBABILITIES),
     Ngram(
         "ngram",
@@ -43,3 +44,8 @@ KINDS = [
         OF_PROBABILITIES | {"n-grams"},
     ),
 ]
+
+
+def kinds() -> list[Kind]:
+    """Return the kinds of language models that are trained here, one for each cell among them."""
+    return [*map(networks.recurrent, networks.cells().values()), *WITHOUT_CELLS]

@@ -17,7 +17,7 @@ import numpy as np
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, keyword, shown
 from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
-from rnnlm.satellites import removed
+from rnnlm.satellites import missing_package, package_of, removed
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
 from rnnlm.storage.files.writing import FileEntry, digest, replace_file, whole_name, write_facts
@@ -67,8 +67,11 @@ class JoinedPart(PartFacts):
 
 
 class RunFacts(TypedDict, total=False):
-    """The facts of a training run that other commands compute with, or print; there are more."""
+    """The facts of a training run that other commands compute with, or print; there are more.
 
+    package: that of somebody else that has this kind of model, or a cell of it."""
+
+    package: str
     stopped: str | None
     recipe: str | None
     train_data: str | None
@@ -120,6 +123,9 @@ class Manifest:
     @property
     def kind(self) -> Kind:
         """The kind of the model, from the registry."""
+        missing = missing_package(self.training.get("package"))
+        if missing:
+            raise missing
         return kind_of(self.model, self.task)
 
     @property
@@ -204,6 +210,11 @@ def _lists_of(manifest: Manifest) -> Iterator[tuple[str, Sized]]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace config.json, at once: from here on the folder holds this model."""
+    package = package_of("kinds", manifest.model, manifest.task)
+    for value in manifest.settings.values():
+        package = package or package_of("cells", value)
+    if package:
+        manifest = replace(manifest, training={**manifest.training, "package": package})
     write_facts(folder / CONFIG, manifest, indent=2)
 
 

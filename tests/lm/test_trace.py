@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import KINDS
+from rnnlm.lm.neural.settings import kinds
 from rnnlm.registry import kind_of
 from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import make_tokenizer, small_settings
@@ -12,7 +12,7 @@ from support.tiny_models import make_tokenizer, small_settings
 T, B = 6, 3
 # what does not touch the layers that are traced
 OUTSIDE = {"output_layer", "loss", "ema_decay", "optimizer"}
-PLAIN = [(name, each) for name in KINDS for each in VARIANTS[name] if not OUTSIDE & each.keys()]
+PLAIN = [(name, each) for name in kinds() for each in VARIANTS[name] if not OUTSIDE & each.keys()]
 CASES = [
     *PLAIN, *SPELLED[:3],
     ("gru", {"reset_gate": "before", "update_gate": "renew", "layers": 3, "connections": "dense"}),
@@ -26,7 +26,7 @@ def make(name, dtype=torch.float64, **settings):
     """Make a network in evaluation mode with random weights everywhere, its input and a state."""
     tokenizer = make_tokenizer()
     torch.manual_seed(5)
-    shape = small_settings(kind_of(name), **settings).make(KINDS[name])
+    shape = small_settings(kind_of(name), **settings).make(kinds()[name])
     network = make_network(shape, tokenizer.spelling() if shape.characters else tokenizer)
     network.to(dtype).eval()
     with torch.no_grad():

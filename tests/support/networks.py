@@ -10,7 +10,7 @@ import torch
 
 from rnnlm.config import SettingsLayer, names_of, resolve
 from rnnlm.events import PERPLEXITY, TrainingState
-from rnnlm.lm.neural.settings import KINDS, NetworkSettings, parts_of, stored
+from rnnlm.lm.neural.settings import NetworkSettings, kinds, parts_of, stored
 from rnnlm.lm.neural.training import progress, settings as fitting_settings, validation
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
@@ -45,7 +45,7 @@ FITTING = {
 def network_settings(model: str, /, **values: object) -> NetworkSettings:
     """Make the settings of a network from values by name, for networks that no command trains."""
     layer = SettingsLayer("the settings", {"model": model, **values})
-    return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
+    return resolve([kinds()[model], *parts_of(model)], [layer]).make(kinds()[model])
 
 
 def as_stored(settings) -> dict:
@@ -133,7 +133,7 @@ def make_trainer():
         data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings
     ) -> Trainer:
         model = settings.get("model", NETWORK["model"])
-        names = names_of([KINDS[model], *parts_of(model)])
+        names = names_of([kinds()[model], *parts_of(model)])
         if "activation" not in names:
             settings.pop("activation", None)
         own = {name: settings.pop(name) for name in list(settings) if name in names}

@@ -27,7 +27,7 @@ def language_model(folder, tokenizer=None, seed=1, model="lstm", **settings):
     resolved = resolve(kind.settings, [SettingsLayer("test", {"model": model, **values})])
     spelled = trained.spelling() if resolved.values["characters"] else trained
     torch.manual_seed(seed)
-    network = make_network(resolved.make(network_settings.KINDS[model]), spelled)
+    network = make_network(resolved.make(network_settings.kinds()[model]), spelled)
     with torch.no_grad():
         for weight in network.body.parameters():
             weight.uniform_(-0.7, 0.7)

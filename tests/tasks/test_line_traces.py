@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import KINDS
+from rnnlm.lm.neural.settings import kinds
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.registry import kind_of
 from rnnlm.tasks.labelling.batches import batch_tensors
@@ -22,7 +22,7 @@ from support.tiny_models import make_tokenizer, small_settings
 def test_language_model_trace_starts_with_the_boundary(kind, more):
     tokenizer = make_tokenizer()
     torch.manual_seed(2)
-    settings = small_settings(kind_of(kind), **more).make(KINDS[kind])
+    settings = small_settings(kind_of(kind), **more).make(kinds()[kind])
     model = NeuralLanguageModel(make_network(settings, tokenizer).eval(), tokenizer)
     line = tokenizer.decode(np.arange(3, 8))
     found = model.trace_line(line)

@@ -28,8 +28,8 @@ TASKS = {
     "classification": of_labels("classification"),
     "seq2seq": (seq2seq.stored, seq2seq.network_settings),
 }
-KINDS = [("language model", model) for model in language_models.KINDS]
-KINDS += [*labels.KINDS, *(("seq2seq", model) for model in language_models.CELLS)]
+KINDS = [("language model", model) for model in language_models.kinds()]
+KINDS += [*labels.kinds(), *(("seq2seq", model) for model in language_models.cells())]
 
 
 @pytest.mark.parametrize("task, model", KINDS)
@@ -39,18 +39,18 @@ def test_stored_settings_come_back(task, model):
     assert stored(values) == made(model, hidden_size=7)
 
 
-@pytest.mark.parametrize("kind", [*labels.KINDS.values(), Seq2SeqSettings])
+@pytest.mark.parametrize("kind", [*labels.kinds().values(), Seq2SeqSettings])
 def test_each_setting_that_needs_others_is_one(kind):
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
 
 
 def test_tasks_and_kinds_have_settings_of_their_own():
-    for (_, model), kind in labels.KINDS.items():
+    for (_, model), kind in labels.kinds().items():
         assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
     for task in ("tagging", "classification"):
-        for model in {*language_models.KINDS, "ngram", "unigram", "bag", "cnn"}:
+        for model in {*language_models.kinds(), "ngram", "unigram", "bag", "cnn"}:
             is_known = model in registry.kinds_of(task)
-            assert is_known == ((task, model) in labels.KINDS)
+            assert is_known == ((task, model) in labels.kinds())
 
 
 @pytest.mark.parametrize("task, values, what", [

@@ -6,7 +6,7 @@ from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.tasks.labelling.data import TEXT, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
-from rnnlm.tasks.labelling.settings import KINDS
+from rnnlm.tasks.labelling.settings import kinds
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
@@ -46,7 +46,7 @@ def test_networks_that_label_have_the_arrays_foretold(task, model, settings):
     kind = registry.kind_of(model, task)
     resolved = resolved_for(kind, {"hidden_size": 6, "embedding_size": 4, **settings})
     codec = Codec(SOURCE, (WORDS, TEXTS) if task == "tagging" else (TEXTS,))
-    network = TaskNetwork(resolved.make(KINDS[task, model]), codec)
+    network = TaskNetwork(resolved.make(kinds()[task, model]), codec)
     assert kind.array_shapes(resolved.values, codec) == shapes_in(network)
 
 

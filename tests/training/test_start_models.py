@@ -10,7 +10,7 @@ import rnnlm
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.neural.settings import KINDS, structure
+from rnnlm.lm.neural.settings import kinds, structure
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
@@ -163,7 +163,7 @@ def test_only_settings_of_training_may_differ():
         "dropout_latent", "init_embedding", "init_input", "init_recurrent", "init_output",
         "init_range", "init_gain", "init_output_bias",
     }  # fmt: skip
-    for kind in KINDS:
+    for kind in kinds():
         settings = network_settings(kind)
         assert {*vars(settings)} - {*structure(settings)} <= left_out
         assert not left_out & {*structure(settings)}

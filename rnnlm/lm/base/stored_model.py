@@ -98,7 +98,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     """Return the kind of the model in `folder`, its codec (of language models the tokenizer) and
     the types and shapes of its arrays. No weights are read."""
     with model_folder.naming_folder(folder):
-        kind = registry.kind_of(manifest.model, manifest.task)
+        kind = manifest.kind
         if kind.library:
             tokenizer = kind.library.tokenizer(folder)
             return kind, tokenizer, kind.library.shapes(folder, manifest)

@@ -1,9 +1,13 @@
 """Networks as kinds of models: their cells, and what inspections can see in them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
 from rnnlm.registry import LANGUAGE_MODEL, Kind, RunFacts, imported
+from rnnlm.satellites import on_use
 
 
 class Network(Kind):
@@ -14,10 +18,10 @@ class Network(Kind):
 
     @property
     def settings(self) -> tuple[type, ...]:
-        from rnnlm.lm.neural.settings import KINDS, parts_of
+        from rnnlm.lm.neural.settings import kinds, parts_of
         from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 
-        return (KINDS[self.name], *parts_of(self.name), FittingSettings, RunSettings)
+        return (kinds()[self.name], *parts_of(self.name), FittingSettings, RunSettings)
 
     def check(self, resolved: ResolvedSettings, has_valid: bool) -> None:
         from rnnlm.lm.neural.training.settings import check
@@ -43,30 +47,65 @@ OF_STATES = frozenset({"states", "state matrices"})
 OF_PROBABILITIES = frozenset({"text"})
 OF_LANGUAGE_MODELS = OF_NETWORKS | OF_PROBABILITIES | {"word layers"}
 
-# The cells of recurrent layers, and what their states have.
-CELLS = {
-    "rnn": ("Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", OF_STATES),
-    "gru": ("gated recurrent unit", OF_STATES),
-    "lstm": ("long short-term memory", OF_STATES),
-    # No matrix maps its state to its state, so there are no eigenvalues.
-    "qrnn": (
-        "quasi-recurrent network: convolutions, pooled over time", OF_STATES - {"state matrices"},
+
+@dataclass(frozen=True)
+class CellKind:
+    """A cell of recurrent layers, of which each task makes kinds of models.
+
+    Attributes:
+        name: Its name, and that of its models.
+        about: Description, in a few words.
+        load: Function that returns the class of its settings, which derives from
+            :class:`rnnlm.lm.neural.settings.Cell`.
+        has: What inspections may ask of its models (`Kind.has`).
+        layer: Function that returns what makes a layer of these settings, of a number of inputs
+            and of units, and of the share of recurrent weights to drop. By default, a layer takes
+            the steps of the settings.
+    """
+
+    name: str
+    about: str
+    load: Callable[[], Any]
+    has: frozenset[str] = OF_STATES - {"state matrices"}
+    layer: Callable[[], Any] = on_use(__package__, "layers.layers:SteppedLayer")
+
+
+def _cell(
+    name: str, about: str, settings: str, layer: str, has: frozenset[str] = OF_STATES
+) -> CellKind:
+    """Return a cell of ours, from the names of the class of its settings and of its layer."""
+    load = on_use(__package__, f"settings:{settings}")
+    return CellKind(name, about, load, has, on_use(__package__, f"layers.layers:{layer}"))
+
+
+CELLS = [
+    _cell(
+        "rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", "ElmanCell", "ElmanLayer"
     ),
-}  # fmt: skip
+    _cell("gru", "gated recurrent unit", "GruCell", "GruLayer"),
+    _cell("lstm", "long short-term memory", "LstmCell", "lstm_layer"),
+    # No matrix maps its state to its state, so there are no eigenvalues.
+    _cell(
+        "qrnn", "quasi-recurrent network: convolutions, pooled over time",
+        "QrnnCell", "QuasiRecurrentLayer", OF_STATES - {"state matrices"},
+    ),
+]  # fmt: skip
 
 
-def _recurrent(name: str) -> Kind:
-    about, of_states = CELLS[name]
-    return Network(name, about, OF_LANGUAGE_MODELS | of_states)
+def cells(name: str = "") -> dict[str, CellKind]:
+    """Return the cells by name, ours first. For a `name` that is not ours, packages of others are
+    looked for."""
+    return satellites.by_name("cells", name)
 
 
-KINDS = [
-    _recurrent("rnn"),
-    _recurrent("gru"),
+def recurrent(cell: CellKind) -> Kind:
+    """Return the language models of a cell as a kind."""
+    return Network(cell.name, cell.about, OF_LANGUAGE_MODELS | cell.has)
+
+
+WITHOUT_CELLS = [
     Network("ffnn", "feed-forward network over a window of words", OF_LANGUAGE_MODELS),
     Network(
         "jordan", "recurrent network that reads its own last output", OF_LANGUAGE_MODELS | OF_STATES
     ),
-    _recurrent("lstm"),
-    _recurrent("qrnn"),
 ]

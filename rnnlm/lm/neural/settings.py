@@ -5,12 +5,13 @@ All networks read words and predict them. Recurrent ones add layers, whose cells
 settings: a part of the settings of any task's network.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
 
+from rnnlm import satellites
 from rnnlm.amounts import whole_number
 from rnnlm.config import (
     ANY,
@@ -21,10 +22,12 @@ from rnnlm.config import (
     about,
     from_stored,
     list_in_text,
+    names_of,
     needs,
     part,
 )
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import ModelError, SettingsError, nearest
+from rnnlm.lm.neural.kinds import cells
 
 # ---- Settings of all networks that read words, for any output: word vectors, characters, dropout,
 # initialisation.
@@ -213,19 +216,21 @@ def gate_sizes(
 
 
 class Cell:
-    """Base of the settings of one kind of recurrent cell, with the properties that are needed
-    before there is a network.
+    """Base of the settings of one kind of recurrent cell: a frozen dataclass, which also says what
+    is needed before there is a network. One without a layer of its own has a step, too.
 
     Attributes:
         starts: Settings that affect only the initial weights.
-        state_parts: Number of vectors that are fed back from each step to the next one.
+        parts: Vectors that are fed back from each step to the next one: "h", the hidden state; "c",
+            the cell; or both, in this order.
+        activations: Activation of each gate of its step, by name. Under "hidden state", that of the
+            hidden state itself.
         layer_norm: Whether its gates are normalised.
     """
 
     starts: ClassVar[frozenset[str]] = frozenset()
-
-    state_parts: ClassVar[int] = 1
-
+    parts: ClassVar[tuple[str, ...]] = ("h",)
+    activations: ClassVar[Mapping[str, str]] = {}
     layer_norm = False
 
     def of_layer(self, number: int) -> Self:
@@ -237,13 +242,55 @@ class Cell:
         return self
 
     def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
-        """Return the shapes of the weights of a layer, by name.
+        """Return the shapes of the weights of a layer, by name: `weight_ih`, whose rows multiply
+        its inputs, among them. Matrices called `weight_hh...` multiply the state.
 
         Args:
             input_width: Number of inputs.
             width: Number of units.
         """
         raise NotImplementedError
+
+    def start(self, weights: Mapping[str, Any]) -> None:
+        """Set the vectors of weights, which are zeros, to where they start. Matrices start as the
+        settings `init_...` say.
+
+        Args:
+            weights: The weights of a layer by name, to be changed in place.
+        """
+
+    def step(self, x_BE: Any, state: Sequence[Any], weights: Mapping[str, Any]) -> Any:
+        """Take one step, of tensors of torch.
+
+        Args:
+            x_BE: Inputs, (B, E).
+            state: The `parts` after the step before, (B, H) each.
+            weights: The weights by name.
+
+        Returns:
+            A :class:`rnnlm.lm.neural.layers.steps.CellStep`.
+        """
+        raise NotImplementedError
+
+    def given_up(self, gates: Mapping[str, Any]) -> Any:
+        """Return the share of the state that is overwritten at each word; None where no gate
+        decides that.
+
+        Args:
+            gates: Means of the gates over the units, by name.
+        """
+        return 1 - gates["forget"] if "forget" in gates else None
+
+
+def array_sizes(cell: Cell, input_width: int, width: int) -> dict[str, Size]:
+    """Return what `array_sizes` of a cell does; refuse what is no shape."""
+    arrays = cell.array_sizes(input_width, width)
+    for name, size in arrays.items():
+        if not (isinstance(size, tuple) and size and all(type(n) is int and n > 0 for n in size)):
+            raise ValueError(f"array_sizes() gives {size!r} as the shape of {name}")
+    if len(arrays.get("weight_ih", ())) != 2:
+        raise ValueError("array_sizes() gives no matrix weight_ih")
+    return arrays
 
 
 @dataclass(frozen=True)
@@ -289,7 +336,7 @@ class LstmCell(Cell):
     """The long short-term memory: a cell behind three gates (Hochreiter & Schmidhuber 1997)."""
 
     starts = frozenset({"forget_bias"})
-    state_parts = 2
+    parts = ("h", "c")
 
     forget_bias: Annotated[float, about("initial bias of the forget gate")] = 1.0
     peepholes: Annotated[bool, about("gates also read the cell (Gers & Schmidhuber 2000)")] = False
@@ -330,6 +377,8 @@ class LstmCell(Cell):
 class QrnnCell(Cell):
     """The quasi-recurrent network: a convolution, pooled over time (Bradbury et al. 2017)."""
 
+    parts = ("c",)
+
     convolution_words: Annotated[
         int,
         about(
@@ -353,20 +402,28 @@ class QrnnCell(Cell):
 
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
-CellName = Literal["rnn", "gru", "lstm", "qrnn"]
-CELLS: dict[str, type[Cell]] = {
-    "rnn": ElmanCell,
-    "gru": GruCell,
-    "lstm": LstmCell,
-    "qrnn": QrnnCell,
-}
+
+def cell_class(name: str) -> type[Cell]:
+    """Return the class of settings of the cell of that name, of which errors name the package."""
+    known = cells(name)
+    if name not in known:
+        raise SettingsError(f"unknown cell {name!r}", hint=nearest(name, known))
+    cls = known[name].load()
+    with satellites.blaming("cells", name):
+        if not (isinstance(cls, type) and issubclass(cls, Cell) and is_dataclass(cls)):
+            raise TypeError(f"{cls!r} is no dataclass that derives from Cell")
+        taken = names_of([cls]) & names_of([RecurrentModelSettings])
+        if taken:
+            raise ValueError(f"other settings have the names {', '.join(sorted(taken))}")
+        cls()
+    return cls
 
 
 @dataclass(frozen=True)
 class RecurrentSettings(InputSettings):
     """Settings that all recurrent kinds share: a stack of recurrent layers.
 
-    cell: settings of the class that CELLS has for the model; by default, that class's defaults.
+    cell: settings of the cell that the model is called like; by default, its defaults.
     """
 
     cell: Cell | None = part(Cell)
@@ -391,7 +448,7 @@ class RecurrentSettings(InputSettings):
 
     def __post_init__(self) -> None:
         if self.cell is None:
-            object.__setattr__(self, "cell", CELLS[self.model]())
+            object.__setattr__(self, "cell", cell_class(self.model)())
         super().__post_init__()
         if self.layer_sizes is not None and len(self.widths) != self.layers:
             raise SettingsError(
@@ -636,16 +693,15 @@ class FeedForwardSettings(BatchNormSettings, NetworkSettings):
         return super()._obstacle_to_tying()
 
 
-KINDS: dict[str, type[NetworkSettings]] = {
-    **dict.fromkeys(CELLS, RecurrentModelSettings),
-    "jordan": JordanSettings,
-    "ffnn": FeedForwardSettings,
-}
+def kinds() -> dict[str, type[NetworkSettings]]:
+    """Return the class of settings of each kind of network."""
+    of_cells = dict.fromkeys(cells(), RecurrentModelSettings)
+    return {**of_cells, "jordan": JordanSettings, "ffnn": FeedForwardSettings}
 
 
 def parts_of(model: str) -> list[type]:
     """Return the classes of settings that this kind of network has beside its own: its cell's."""
-    return [CELLS[model]] if model in CELLS else []
+    return [cell_class(model)] if model in cells() else []
 
 
 # Settings of training, which change no result of a trained network, besides dropout and `init_...`.
@@ -684,8 +740,8 @@ def structure(settings: InputSettings) -> dict[str, Any]:
 def stored(settings: Mapping[str, Any]) -> NetworkSettings:
     """Return the network settings that a model folder stores."""
     kind = settings.get("model")
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in kinds():
         raise ModelError(
             "the stored settings are damaged", f"model = {kind!r} is not a kind of network"
         )
-    return from_stored(KINDS[kind], settings, parts_of(kind))
+    return from_stored(kinds()[kind], settings, parts_of(kind))

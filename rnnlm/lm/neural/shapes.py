@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from rnnlm import satellites
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.lm.neural import settings as network_settings
@@ -21,6 +22,7 @@ from rnnlm.lm.neural.settings import (
     NetworkSettings,
     RecurrentSettings,
     Size,
+    array_sizes,
     gate_sizes,
     sizes,
 )
@@ -150,7 +152,8 @@ def stack(settings: RecurrentSettings) -> dict[str, Size]:
     arrays: dict[str, Size] = {}
     below = settings.input_width
     for number, width in enumerate(settings.widths):
-        weights = settings.cell.of_layer(number).array_sizes(below, width)
+        with satellites.blaming("cells", settings.model):
+            weights = array_sizes(settings.cell.of_layer(number), below, width)
         for direction in directions:
             arrays |= within(f"{direction}.{number}", weights)
         # The next layer's input: all directions, with dense connections all layers below, too.

@@ -7,7 +7,8 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes
-from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings, structure
+from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.settings import HIGHWAY_BIAS, RecurrentSettings, structure
 from rnnlm.training.language_model import settings_to_start_from
 
 
@@ -15,14 +16,15 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     """Return the settings of a language model with recurrent layers, of that kind where one is
     named."""
     model_settings = settings_to_start_from(name, option)
-    if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
-        cells = ", ".join(CELLS)
-        hint = "train one with " + keyword("model") + f" {cells}"
-        if model_settings.model in CELLS:
+    known = cells()
+    if model_settings.model not in known or model_settings.model != (kind or model_settings.model):
+        names = ", ".join(known)
+        hint = "train one with " + keyword("model") + f" {names}"
+        if model_settings.model in known:
             hint = "use " + keyword("model", model_settings.model)
         raise UsageError(
             keyword(option) + f" {name}: its layers do not fit",
-            f"it is of kind {model_settings.model}, not {kind or f'one of {cells}'}",
+            f"it is of kind {model_settings.model}, not {kind or f'one of {names}'}",
             hint,
         )
     assert isinstance(model_settings, RecurrentSettings)

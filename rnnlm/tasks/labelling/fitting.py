@@ -24,7 +24,7 @@ from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks import contextual
 from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
-from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
+from rnnlm.tasks.labelling.settings import TaskFittingSettings, kinds
 
 
 class LabelFitting(Fitting[TaskNetwork, TaskData]):
@@ -35,7 +35,7 @@ class LabelFitting(Fitting[TaskNetwork, TaskData]):
 
     def network(self) -> TaskNetwork:
         values = self.resolved.values
-        shape = self.resolved.make(KINDS[values["task"], values["model"]])
+        shape = self.resolved.make(kinds()[values["task"], values["model"]])
         return make_network(shape, self.data.tokenizer)
 
     def words(self, network: TaskNetwork) -> tuple[Tensor | None, Tokenizer]:

@@ -1,6 +1,8 @@
 """Taggers and classifiers as kinds of models."""
 
-from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
+from itertools import chain
+
+from rnnlm.lm.neural.kinds import OF_NETWORKS, CellKind, Network, cells
 from rnnlm.registry import Kind, imported
 
 
@@ -13,9 +15,14 @@ class Labeller(Network):
     def settings(self) -> tuple[type, ...]:
         from rnnlm.lm.neural.settings import parts_of
         from rnnlm.lm.neural.training.settings import RunSettings
-        from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
+        from rnnlm.tasks.labelling.settings import TaskFittingSettings, kinds
 
-        return (KINDS[self.task, self.name], *parts_of(self.name), TaskFittingSettings, RunSettings)
+        return (
+            kinds()[self.task, self.name],
+            *parts_of(self.name),
+            TaskFittingSettings,
+            RunSettings,
+        )
 
     fit = imported(__package__, "fitting:fit")
     array_shapes = imported(__package__, "weights:array_shapes")
@@ -47,14 +54,21 @@ class HiddenMarkov(Kind):
     from_arrays = imported(__package__, "hmm:from_arrays")
 
 
-KINDS: list[Kind] = []
-for _name, (_about, _of_states) in CELLS.items():
-    _has = OF_NETWORKS | _of_states
-    KINDS += [
-        Labeller(_name, f"tags words: {_about}", _has | {"word layers"}, "tagging"),
-        Labeller(_name, f"classifies texts: {_about}", _has, "classification"),
+def _of_cell(cell: CellKind) -> list[Kind]:
+    """Return the taggers and the classifiers of a cell."""
+    has = OF_NETWORKS | cell.has
+    return [
+        Labeller(cell.name, f"tags words: {cell.about}", has | {"word layers"}, "tagging"),
+        Labeller(cell.name, f"classifies texts: {cell.about}", has, "classification"),
     ]
-KINDS += [
+
+
+def kinds() -> list[Kind]:
+    """Return all kinds."""
+    return [*chain.from_iterable(map(_of_cell, cells().values())), *_WITHOUT_CELLS]
+
+
+_WITHOUT_CELLS: list[Kind] = [
     Labeller(
         "bag", "classifies texts: the mean of their word vectors", OF_NETWORKS, "classification"
     ),

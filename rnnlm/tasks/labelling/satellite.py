@@ -1,6 +1,6 @@
 """What taggers and classifiers add to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, methods_of, named, on_use
+from rnnlm.satellites import Command, Satellite, methods_of, named, on_call, on_use
 
 SATELLITE = Satellite(
     "tasks/labelling",
@@ -29,6 +29,6 @@ SATELLITE = Satellite(
         },
     ),
     tasks=named(__package__, {"tagging": "task:TAGGING", "classification": "task:CLASSIFICATION"}),
-    kinds=on_use(__package__, "kinds:KINDS"),
+    kinds=on_call(__package__, "kinds:kinds"),
     methods=methods_of(__package__, "methods:LabellingMethods"),
 )

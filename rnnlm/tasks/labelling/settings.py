@@ -25,8 +25,8 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.lm.neural.settings import (
-    CELLS,
     BatchNormSettings,
     InputSettings,
     RecurrentSettings,
@@ -313,19 +313,21 @@ class HmmTokenizerSettings(TaskTokenizerSettings):
     ] = 1
 
 
-KINDS: dict[tuple[str, str], type[TaskSettings]] = {
-    **{("tagging", cell): TaggingSettings for cell in CELLS},
-    **{("classification", cell): RecurrentClassifier for cell in CELLS},
-    ("classification", "bag"): BagClassifier,
-    ("classification", "cnn"): CnnClassifier,
-    ("classification", "recursive"): RecursiveClassifier,
-}
+def kinds() -> dict[tuple[str, str], type[TaskSettings]]:
+    """Return the class of settings of each kind of network, by its task and name."""
+    return {
+        **{("tagging", cell): TaggingSettings for cell in cells()},
+        **{("classification", cell): RecurrentClassifier for cell in cells()},
+        ("classification", "bag"): BagClassifier,
+        ("classification", "cnn"): CnnClassifier,
+        ("classification", "recursive"): RecursiveClassifier,
+    }
 
 
 def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
     """Make the settings of a task's network that is not trained by a command, from values by
     name."""
-    kind = KINDS[task, model]
+    kind = kinds()[task, model]
     layer = SettingsLayer("the settings", {"model": model, **values})
     return resolve([kind, *parts_of(model)], [layer]).make(kind)
 
@@ -336,12 +338,12 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
     if "composition" in settings:
         settings = {"leaf_map": False, **settings}
     kind = settings.get("model")
-    if not isinstance(kind, str) or (task, kind) not in KINDS:
+    if not isinstance(kind, str) or (task, kind) not in kinds():
         raise ModelError(
             "the stored settings are damaged",
             f"model = {kind!r} is not a kind of network for {task}",
         )
-    return from_stored(KINDS[task, kind], settings, parts_of(kind))
+    return from_stored(kinds()[task, kind], settings, parts_of(kind))
 
 
 # ---- How a task's network is trained. Does not import torch.

@@ -21,13 +21,13 @@ from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
 from rnnlm.tasks.labelling import settings as task_settings
 from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn, TaskData
 from rnnlm.tasks.labelling.settings import (
-    KINDS,
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
     RecursiveClassifier,
     TaggingSettings,
     TaskSettings,
+    kinds,
 )
 from rnnlm.training.language_model import settings_to_start_from, weights_to_start_from
 from rnnlm.training.request import TrainingRequest
@@ -163,7 +163,7 @@ def settings(
     taken_over = {name: value for name, value in structure(model_settings).items() if name in names}
     # The language model has a vector for each way to write a word.
     taken_over["lowercase_vectors"] = False
-    if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
+    if issubclass(kinds()[kind.task, kind.name], RecurrentTaskSettings):
         taken_over |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
         taken_over["reads_boundary"] = True
     return [(INIT, request.init_from, taken_over)]
@@ -188,7 +188,7 @@ def weights(
         return None
 
     # The words and the forward layers.
-    shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
+    shape = resolved.make(kinds()[resolved.values["task"], resolved.values["model"]])
     arrays = weights_to_start_from(request.init_from, INIT, data.tokenizer.tokenizer)
     start_weights = {
         f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")

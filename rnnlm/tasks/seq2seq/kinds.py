@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
+from rnnlm.lm.neural.kinds import OF_NETWORKS, Network, cells
 from rnnlm.registry import imported
 
 
@@ -11,11 +11,11 @@ class EncoderDecoder(Network):
 
     @property
     def settings(self) -> tuple[type, ...]:
-        from rnnlm.lm.neural.settings import CELLS
+        from rnnlm.lm.neural.settings import cell_class
         from rnnlm.lm.neural.training.settings import RunSettings
         from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 
-        return (Seq2SeqSettings, CELLS[self.name], Seq2SeqFittingSettings, RunSettings)
+        return (Seq2SeqSettings, cell_class(self.name), Seq2SeqFittingSettings, RunSettings)
 
     fit = imported(__package__, "fitting:fit")
 
@@ -26,12 +26,14 @@ class EncoderDecoder(Network):
     from_arrays = imported(__package__, "model:from_arrays")
 
 
-KINDS = [
-    EncoderDecoder(
-        name,
-        f"reads a line and writes another: {about}",
-        OF_NETWORKS | of_states | {"conditions"},
-        "seq2seq",
-    )
-    for name, (about, of_states) in CELLS.items()
-]
+def kinds() -> list[EncoderDecoder]:
+    """Return the encoder-decoders of each cell."""
+    return [
+        EncoderDecoder(
+            cell.name,
+            f"reads a line and writes another: {cell.about}",
+            OF_NETWORKS | cell.has | {"conditions"},
+            "seq2seq",
+        )
+        for cell in cells().values()
+    ]

@@ -1,6 +1,6 @@
 """What encoder-decoders add to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, methods_of, named, names_of, on_use
+from rnnlm.satellites import Command, Satellite, methods_of, named, names_of, on_call, on_use
 
 SATELLITE = Satellite(
     "tasks/seq2seq",
@@ -23,7 +23,7 @@ SATELLITE = Satellite(
         },
     ),
     tasks=named(__package__, {"seq2seq": "task:TASK"}),
-    kinds=on_use(__package__, "kinds:KINDS"),
+    kinds=on_call(__package__, "kinds:kinds"),
     methods=methods_of(__package__, "methods:TranslationMethods"),
     names=names_of(__package__),
     parts=named(

@@ -22,14 +22,14 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.lm.neural.settings import (
-    CELLS,
-    CellName,
     Depth,
     Initialisation,
     InputSettings,
     RecurrentSettings,
     Width,
+    cell_class,
 )
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
@@ -71,7 +71,7 @@ class Seq2SeqSettings(RecurrentSettings):
         bool, about("add a second, backward layer to each layer of the encoder")
     ] = True
     decoder_model: Annotated[
-        CellName | None,
+        str | None,
         about("kind of the decoder's layers, in its default form; none: that of the encoder's"),
     ] = None
     decoder_layers: Annotated[Depth, about("recurrent layers of the decoder")] = 1
@@ -220,7 +220,7 @@ class Seq2SeqSettings(RecurrentSettings):
         common = {field.name: getattr(self, field.name) for field in fields(RecurrentSettings)}
         of_decoder = {
             "model": model,
-            "cell": self.cell if model == self.model else CELLS[model](),
+            "cell": self.cell if model == self.model else cell_class(model)(),
             "embedding_size": self.target_width + self.fed_width,
             "hidden_size": self.decoder_width,
             "layers": self.decoder_layers,
@@ -233,17 +233,17 @@ def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:
     """Make the settings of an encoder-decoder that is not trained by a command, from values by
     name."""
     layer = SettingsLayer("the settings", {"model": model, **values})
-    return resolve([Seq2SeqSettings, CELLS[model]], [layer]).make(Seq2SeqSettings)
+    return resolve([Seq2SeqSettings, cell_class(model)], [layer]).make(Seq2SeqSettings)
 
 
 def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
     """Restore the settings of an encoder-decoder that a model folder stores."""
     kind = settings.get("model")
-    if not isinstance(kind, str) or kind not in CELLS:
+    if not isinstance(kind, str) or kind not in cells():
         raise ModelError(
             "the stored settings are damaged", f"model = {kind!r} is not a kind of encoder-decoder"
         )
-    return from_stored(Seq2SeqSettings, settings, [CELLS[kind]])
+    return from_stored(Seq2SeqSettings, settings, [cell_class(kind)])
 
 
 # ---- How an encoder-decoder is trained.

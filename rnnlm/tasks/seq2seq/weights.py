@@ -69,7 +69,7 @@ def _bridge_shapes(settings: network_settings.Seq2SeqSettings) -> dict[str, Size
             below = settings.below(number, len(decoder.widths))
             reads = settings.directions * settings.widths[below]
         if settings.bridge:
-            for _ in range(decoder.cell.state_parts):
+            for _ in decoder.cell.parts:
                 arrays |= linear(f"maps.{len(arrays) // 2}", reads, width)
     return arrays
 

@@ -249,7 +249,7 @@ LACKS = {  # the parts that an inspection shows and other models do not have
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
     """Refuse a model that the inspection `what` does not apply to, naming the kinds of model that
     it applies to."""
-    kinds = registry.kinds_with(NEEDS[what], task)
+    kinds = registry.kinds_with(NEEDS[what], task, kind)
     if kind in kinds:
         return
     model = f"a model of kind {kind}" if kinds else registry.task(task).singular

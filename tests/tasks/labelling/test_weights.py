@@ -13,7 +13,7 @@ from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labelling.fitting import make_trainer
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
-from rnnlm.tasks.labelling.settings import KINDS
+from rnnlm.tasks.labelling.settings import kinds
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support import tiny_tasks
@@ -41,7 +41,7 @@ def started(request):
         tokenizer = tokenizer.spelling()
     codec = Codec(tokenizer, codec_of.tokenizer.columns)
     data = TaskData(codec, codec_of.train, None)
-    network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
+    network = TaskNetwork(resolved.make(kinds()["tagging", resolved.values["model"]]), codec)
     weights = network_weights.weights(request, resolved, data)
     with torch.no_grad():
         for weight in network.parameters():

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.lm.base.loading import load
-from rnnlm.lm.neural.settings import CELLS
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.tools.huggingface import hub, network_rnnlm
 from rnnlm.tools.huggingface.export import export
 from support import exported_models
@@ -65,7 +65,7 @@ def test_only_an_earlier_export_is_replaced(lstm, tmp_path):
 
 def test_cells_that_the_exported_code_lacks_are_refused(lstm, tmp_path, monkeypatch):
     # Whoever adds a cell adds it there, too, or names it here.
-    assert network_rnnlm.LAYERS.keys() == CELLS.keys()
+    assert network_rnnlm.LAYERS.keys() == cells().keys()
     monkeypatch.delitem(network_rnnlm.LAYERS, "lstm")
     with pytest.raises(UsageError, match="no form for transformers; .* no layers of a lstm"):
         export(lstm, tmp_path / "out")

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm import satellites
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.kernels import choice
@@ -38,6 +40,8 @@ from rnnlm.lm.neural.settings import (
     LstmCell,
     QrnnCell,
     RecurrentSettings,
+    Size,
+    array_sizes,
 )
 from rnnlm.parallel import interruptible_pieces, tokens_of_a_piece
 
@@ -432,6 +436,12 @@ class MogrifierLayer(LstmLayer):
         return CellStep(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
 
+def lstm_layer(cell: LstmCell, input_width: int, width: int, weight_drop: float = 0.0) -> LstmLayer:
+    """Make an LSTM layer in the form that its settings ask for."""
+    form = MogrifierLayer if cell.mogrifier_rounds else LstmLayer
+    return form(cell, input_width, width, weight_drop)
+
+
 class Stack(nn.Module):
     """Layers on top of each other, with dropout between them.
 
@@ -584,9 +594,9 @@ def make_layer(settings: RecurrentSettings, number: int, input_width: int, width
     """Make layer `number` of a stack, counted from 0."""
     assert settings.cell is not None
     cell = settings.cell.of_layer(number)
-    is_gated = isinstance(cell, LstmCell) and cell.mogrifier_rounds
-    layer: Callable[..., Layer] = MogrifierLayer if is_gated else LAYERS[type(cell)]
-    return layer(cell, input_width, width, settings.weight_drop)
+    with satellites.blaming("cells", settings.model):
+        make: Callable[..., Layer] = cells()[settings.model].layer()
+        return make(cell, input_width, width, settings.weight_drop)
 
 
 def _highway(width: int) -> nn.Linear:
@@ -889,13 +899,117 @@ class QuasiRecurrentLayer(Layer):
         return tanh(z_TBH), *torch.sigmoid(gates_TBG).chunk(self.gates - 1, dim=2)
 
 
-# The layer of each kind of cell.
-LAYERS: dict[type[Cell], Callable[..., Layer]] = {
-    ElmanCell: ElmanLayer,
-    GruCell: GruLayer,
-    LstmCell: LstmLayer,
-    QrnnCell: QuasiRecurrentLayer,
-}
+# ---- The layer of a cell that says its steps alone, as those of packages do.
+
+
+class SteppedLayer(Layer):
+    """A layer that makes its weights as the settings of its cell say, and takes their steps.
+
+    `weight_drop` is DropConnect on the first matrix that multiplies the state; without any, on the
+    one that multiplies the input.
+    """
+
+    is_launched_step_by_step = True
+
+    def __init__(self, cell: Cell, input_width: int, width: int, weight_drop: float = 0.0) -> None:
+        nn.Module.__init__(self)  # the weights are not those of other layers
+        self.cell, self.width, self.weight_drop = cell, width, weight_drop
+        self.parts = cell.parts
+
+        # The weights: vectors from where the cell lets them start, matrices without numbers.
+        sizes = array_sizes(cell, input_width, width)
+        for name, size in sizes.items():
+            empty = torch.empty(size) if len(size) > 1 else torch.zeros(size)
+            self.register_parameter(name, nn.Parameter(empty))
+        with torch.no_grad():
+            cell.start(dict(self.named_parameters()))
+        self.dropped = next(filter(_is_recurrent, sizes), "weight_ih")
+        with torch.device("cpu"), torch.enable_grad():  # wherever, and for whatever, it is made
+            check_steps(cell, sizes, input_width, width)
+
+    def forward(
+        self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        drawn = self.drawn_weights() if drawn is None else drawn
+        weights = dict(self.named_parameters()) | {self.dropped: drawn}
+        hidden = []
+        for x_BE in x_TBE.to(self.weight_ih.dtype).unbind(0):
+            step, state = self._step(x_BE, state, weights)
+            hidden.append(step.hidden_BH.to(self.weight_ih.dtype))
+        return torch.stack(hidden), state
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[CellStep, State]:
+        return self._step(x_BE, state, dict(self.named_parameters()))
+
+    def _step(
+        self, x_BE: Tensor, state: State, weights: dict[str, Tensor]
+    ) -> tuple[CellStep, State]:
+        """Take one step with these weights. Products may run in bf16; the state keeps its type."""
+        step = self.cell.step(x_BE, [part[0] for part in state], weights)
+        after = dict(zip(("h", "c"), step.state, strict=False))
+        return step, tuple(after[part].to(self.weight_ih.dtype) for part in self.parts)
+
+    def activations(self) -> dict[str, Activation]:
+        return {name: BY_NAME[called] for name, called in self.cell.activations.items()}
+
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        # Of each gate one square matrix, in the order of the gates; otherwise none is known.
+        names, weight_hh = [*self.cell.activations], self._parameters.get("weight_hh")
+        if weight_hh is None or weight_hh.shape != (len(names) * self.width, self.width):
+            return {}
+        return dict(zip(names, weight_hh.chunk(len(names)), strict=True))
+
+    def given_up(self, gates: Mapping[str, Array]) -> Array | None:
+        share: Array | None = self.cell.given_up(gates)
+        return share
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        for name, weight in self.named_parameters():
+            if weight.dim() > 1:
+                blocks = len(weight) // self.width if len(weight) % self.width == 0 else 1
+                yield weight, "recurrent" if _is_recurrent(name) else "input", blocks
+
+
+def _is_recurrent(name: str) -> bool:
+    return name.startswith("weight_hh")
+
+
+def check_steps(cell: Cell, sizes: Mapping[str, Size], input_width: int, width: int) -> None:
+    """Take two steps of a cell and their gradients, from random weights. Refuse values that are not
+    those that its settings declare, or not finite."""
+    # The random numbers of a run are left alone.
+    draw = functools.partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    weights = {
+        name: draw(size) / width**0.5 if len(size) > 1 else torch.zeros(size)
+        for name, size in sizes.items()
+    }
+    cell.start(weights)
+    for weight in weights.values():
+        weight.requires_grad_()
+
+    # The second step reads the state after the first one.
+    shape = (2, width)
+    state = [torch.zeros(shape) for _ in cell.parts]
+    for _ in range(2):
+        step = cell.step(draw((2, input_width)), state, weights)
+        if not isinstance(step, CellStep):
+            raise TypeError(f"step() gives a {type(step).__name__}, not a CellStep")
+        parts = {"h": step.hidden_BH, "c": step.cell_BH}
+        missing = cell.activations.keys() - {HIDDEN, *step.gates}
+        if missing:
+            raise ValueError(f"step() gives no gate {', '.join(sorted(missing))}")
+        if ("c" in cell.parts) != (step.cell_BH is not None) or not parts.keys() >= {*cell.parts}:
+            raise ValueError(f"step() gives another state than parts = {cell.parts}")
+        for name, values in [*parts.items(), *step.gates.items()]:
+            if values is not None and name in parts and values.shape != shape:
+                raise ValueError(f"step() gives {name} of {[*values.shape]}, not {[*shape]}")
+            if values is not None and not values.isfinite().all():
+                raise ValueError(f"step() gives numbers in {name} that are not finite")
+        state = [values for part, values in parts.items() if part in cell.parts]
+
+    gradients = torch.autograd.grad(step.hidden_BH.sum(), [*weights.values()], allow_unused=True)
+    if not all(gradient is None or gradient.isfinite().all() for gradient in gradients):
+        raise ValueError("step() has gradients that are not finite")
 
 
 # ---- The layers of a network by the names that people are shown.

@@ -23,7 +23,7 @@ from rnnlm.lm.neural.device import (
     resolve_precision,
 )
 from rnnlm.lm.neural.network import Network, make_network
-from rnnlm.lm.neural.settings import KINDS, NetworkSettings
+from rnnlm.lm.neural.settings import NetworkSettings, kinds
 from rnnlm.lm.neural.shapes import is_noise
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training import state
@@ -123,7 +123,7 @@ def make_trainer(
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     weights = None if isinstance(initial, TrainingState) else initial
     with memory_errors(device):
-        shape = resolved.make(KINDS[resolved.values["model"]])
+        shape = resolved.make(kinds()[resolved.values["model"]])
         settings = resolved.make(FittingSettings)
 
         # The counts are those of this text: the tokenizer may come from another one.

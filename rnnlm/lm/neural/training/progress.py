@@ -454,7 +454,8 @@ def saturated_share(layer: Layer, steps: Sequence[CellStep]) -> Tensor:
             ]
         )
         parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
-    return torch.cat(parts).float().mean()
+    # Of a layer without activations, nothing is known.
+    return torch.cat(parts).float().mean() if parts else torch.tensor(math.nan)
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.lm.neural.layers.layers import RecurrentStack
 from rnnlm.lm.neural.network import Network
-from rnnlm.lm.neural.settings import CELLS
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel, of_network
 from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words
@@ -51,7 +51,7 @@ class FrozenModels:
             ):
                 raise UsageError(
                     keyword("contextual") + f" {name}: it has no recurrent layers to read",
-                    hint="train one with " + keyword("model") + f" {', '.join(CELLS)}",
+                    hint="train one with " + keyword("model") + f" {', '.join(cells())}",
                 )
             networks.append(model)
         self.models = tuple(networks)

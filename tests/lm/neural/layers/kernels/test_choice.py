@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from reference import recurrent
+from rnnlm.lm.neural.kinds import cells
 from rnnlm.lm.neural.layers.kernels import choice
-from rnnlm.lm.neural.layers.layers import LAYERS
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, elman_step
-from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
+from rnnlm.lm.neural.settings import Activation
 from support.devices import NEEDS_BF16
 
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
-CELLS = {"elman": ElmanCell, "gru": GruCell, "lstm": LstmCell}
 ELMAN = [{"activation": name} for name in typing.get_args(Activation)]
 GRU_GATES = itertools.product(("after", "before"), ("keep", "renew"))
 GRU = [{"reset_gate": reset, "update_gate": update} for reset, update in GRU_GATES]
@@ -60,7 +59,8 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
 def run(kind, form, inputs):
     """Return y_TBH and the last states, h first, of a layer with these weights."""
     states = 2 if kind == "lstm" else 1
-    layer = LAYERS[CELLS[kind]](CELLS[kind](**form), E, H)
+    cell = cells()["rnn" if kind == "elman" else kind]
+    layer = cell.layer()(cell.load()(**form), E, H)
     last = "bias_hh" if kind == "gru" else "peepholes"
     names = ("weight_ih", "weight_hh", "bias_ih", last)
     weights = dict(zip(names, inputs[1 + states :], strict=False))
