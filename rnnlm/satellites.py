@@ -446,7 +446,8 @@ def _check(value: T, expected: Any) -> T:
 
 def _tried(package: str, place: str, function: Callable[[], Iterable[T]]) -> list[T]:
     """Return what a function of a package lists; nothing, with a notice, if it fails."""
-    return list(chain(*all_of([_blamed(package, place, lambda: list(function()))])))
+    listed = _blaming(package, place)(lambda: list(function()))
+    return list(chain(*all_of([listed])))
 
 
 def _guarded(package: str, table: str, entry: Any) -> Any:
@@ -455,22 +456,8 @@ def _guarded(package: str, table: str, entry: Any) -> Any:
         return entry
     returned = types.get(f"{table}()", lambda: object)
     place = f"{table}[{entry.name!r}]"
-    return replace(entry, load=_blamed(package, place, entry.load, returned))
-
-
-def _blamed(
-    package: str,
-    place: str,
-    function: Callable[..., T],
-    returned: Callable[[], Any] = lambda: object,
-) -> Callable[..., T]:
-    """Return a function whose errors name a package, and the place in its description."""
-
-    def call(*arguments: Any) -> T:
-        with _blaming(package, place):
-            return _check(function(*arguments), returned())
-
-    return call
+    load = _blaming(package, place)(lambda: _check(entry.load(), returned()))
+    return replace(entry, load=load)
 
 
 @contextlib.contextmanager
@@ -499,14 +486,14 @@ def package_of(table: str, name: str, task: str = "") -> str:
     return next(having, "")
 
 
-def missing_package(package: str | None) -> UsageError | None:
-    """Return the error for a model that needs a package of somebody else; None if it is here, or
-    none is needed."""
+def check_package(package: str | None) -> None:
+    """Refuse a model that needs a package of somebody else which is not here. None: it needs
+    none."""
     if package:
         look_for_others()
-    if not package or any(other.name == package for other in _others):
-        return None
-    return UsageError(f"this model needs the package {package}, which is not installed here")
+        if package not in [other.name for other in _others]:
+            what = f"this model needs the package {package}, which is not installed here"
+            raise UsageError(what)
 
 
 # ---- Those that were removed. A script writes which names our satellites have

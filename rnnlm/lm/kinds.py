@@ -1,8 +1,13 @@
 """The kinds of language models that are trained or made here, of all families."""
 
 from rnnlm.config import ResolvedSettings
-from rnnlm.lm.neural import kinds as networks
-from rnnlm.lm.neural.kinds import OF_PROBABILITIES
+from rnnlm.lm.neural.kinds import (
+    OF_LANGUAGE_MODELS,
+    OF_PROBABILITIES,
+    WITHOUT_CELLS as OTHER_NETWORKS,
+    Network,
+    cells,
+)
 from rnnlm.lm.ngram.settings import NgramSettings, UnigramSettings
 from rnnlm.registry import Kind, imported
 
@@ -36,7 +41,7 @@ class Ngram(Kind):
 
 
 WITHOUT_CELLS: list[Kind] = [
-    *networks.WITHOUT_CELLS,
+    *OTHER_NETWORKS,
     Unigram("unigram", "smoothed word frequencies", OF_PROBABILITIES),
     Ngram(
         "ngram",
@@ -48,4 +53,7 @@ WITHOUT_CELLS: list[Kind] = [
 
 def kinds() -> list[Kind]:
     """Return the kinds of language models that are trained here, one for each cell among them."""
-    return [*map(networks.recurrent, networks.cells().values()), *WITHOUT_CELLS]
+    of_cells = [
+        Network(cell.name, cell.about, OF_LANGUAGE_MODELS | cell.has) for cell in cells().values()
+    ]
+    return [*of_cells, *WITHOUT_CELLS]

@@ -17,7 +17,7 @@ import numpy as np
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, keyword, shown
 from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
-from rnnlm.satellites import missing_package, package_of, removed
+from rnnlm.satellites import check_package, package_of, removed
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
 from rnnlm.storage.files.writing import FileEntry, digest, replace_file, whole_name, write_facts
@@ -123,9 +123,7 @@ class Manifest:
     @property
     def kind(self) -> Kind:
         """The kind of the model, from the registry."""
-        missing = missing_package(self.training.get("package"))
-        if missing:
-            raise missing
+        check_package(self.training.get("package"))
         return kind_of(self.model, self.task)
 
     @property
@@ -210,9 +208,9 @@ def _lists_of(manifest: Manifest) -> Iterator[tuple[str, Sized]]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace config.json, at once: from here on the folder holds this model."""
-    package = package_of("kinds", manifest.model, manifest.task)
-    for value in manifest.settings.values():
-        package = package or package_of("cells", value)
+    of_cells = [package_of("cells", value) for value in manifest.settings.values()]
+    of_kind = package_of("kinds", manifest.model, manifest.task)
+    package = next(filter(None, [of_kind, *of_cells]), None)
     if package:
         manifest = replace(manifest, training={**manifest.training, "package": package})
     write_facts(folder / CONFIG, manifest, indent=2)

@@ -70,24 +70,27 @@ class CellKind:
     layer: Callable[[], Any] = on_use(__package__, "layers.layers:SteppedLayer")
 
 
-def _cell(
-    name: str, about: str, settings: str, layer: str, has: frozenset[str] = OF_STATES
-) -> CellKind:
-    """Return a cell of ours, from the names of the class of its settings and of its layer."""
-    load = on_use(__package__, f"settings:{settings}")
-    return CellKind(name, about, load, has, on_use(__package__, f"layers.layers:{layer}"))
-
-
 CELLS = [
-    _cell(
-        "rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", "ElmanCell", "ElmanLayer"
+    CellKind(
+        "rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)",
+        on_use(__package__, "settings:ElmanCell"), OF_STATES,
+        on_use(__package__, "layers.layers:ElmanLayer"),
     ),
-    _cell("gru", "gated recurrent unit", "GruCell", "GruLayer"),
-    _cell("lstm", "long short-term memory", "LstmCell", "lstm_layer"),
+    CellKind(
+        "gru", "gated recurrent unit",
+        on_use(__package__, "settings:GruCell"), OF_STATES,
+        on_use(__package__, "layers.layers:GruLayer"),
+    ),
+    CellKind(
+        "lstm", "long short-term memory",
+        on_use(__package__, "settings:LstmCell"), OF_STATES,
+        on_use(__package__, "layers.layers:lstm_layer"),
+    ),
     # No matrix maps its state to its state, so there are no eigenvalues.
-    _cell(
+    CellKind(
         "qrnn", "quasi-recurrent network: convolutions, pooled over time",
-        "QrnnCell", "QuasiRecurrentLayer", OF_STATES - {"state matrices"},
+        on_use(__package__, "settings:QrnnCell"), OF_STATES - {"state matrices"},
+        on_use(__package__, "layers.layers:QuasiRecurrentLayer"),
     ),
 ]  # fmt: skip
 
@@ -96,11 +99,6 @@ def cells(name: str = "") -> dict[str, CellKind]:
     """Return the cells by name, ours first. For a `name` that is not ours, packages of others are
     looked for."""
     return satellites.by_name("cells", name)
-
-
-def recurrent(cell: CellKind) -> Kind:
-    """Return the language models of a cell as a kind."""
-    return Network(cell.name, cell.about, OF_LANGUAGE_MODELS | cell.has)
 
 
 WITHOUT_CELLS = [

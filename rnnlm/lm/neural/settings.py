@@ -7,6 +7,7 @@ settings: a part of the settings of any task's network.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -22,7 +23,6 @@ from rnnlm.config import (
     about,
     from_stored,
     list_in_text,
-    names_of,
     needs,
     part,
 )
@@ -268,28 +268,18 @@ class Cell:
             weights: The weights by name.
 
         Returns:
-            A :class:`rnnlm.lm.neural.layers.steps.CellStep`.
+            A :class:`rnnlm.lm.neural.layers.steps.CellStep`, with the gates of `activations`. A
+            gate "forget" is the share of the state that is kept.
         """
-        raise NotImplementedError
-
-    def given_up(self, gates: Mapping[str, Any]) -> Any:
-        """Return the share of the state that is overwritten at each word; None where no gate
-        decides that.
-
-        Args:
-            gates: Means of the gates over the units, by name.
-        """
-        return 1 - gates["forget"] if "forget" in gates else None
+        raise NotImplementedError(f"{type(self).__name__} has no step()")
 
 
 def array_sizes(cell: Cell, input_width: int, width: int) -> dict[str, Size]:
-    """Return what `array_sizes` of a cell does; refuse what is no shape."""
+    """Return what `array_sizes` of a cell does; refuse what are no shapes."""
     arrays = cell.array_sizes(input_width, width)
-    for name, size in arrays.items():
-        if not (isinstance(size, tuple) and size and all(type(n) is int and n > 0 for n in size)):
-            raise ValueError(f"array_sizes() gives {size!r} as the shape of {name}")
-    if len(arrays.get("weight_ih", ())) != 2:
-        raise ValueError("array_sizes() gives no matrix weight_ih")
+    numbers = chain.from_iterable(arrays.values())
+    if len(arrays.get("weight_ih", ())) != 2 or not all(type(n) is int and n > 0 for n in numbers):
+        raise ValueError(f"array_sizes() gives {arrays}, not shapes with a matrix weight_ih")
     return arrays
 
 
@@ -412,9 +402,6 @@ def cell_class(name: str) -> type[Cell]:
     with satellites.blaming("cells", name):
         if not (isinstance(cls, type) and issubclass(cls, Cell) and is_dataclass(cls)):
             raise TypeError(f"{cls!r} is no dataclass that derives from Cell")
-        taken = names_of([cls]) & names_of([RecurrentModelSettings])
-        if taken:
-            raise ValueError(f"other settings have the names {', '.join(sorted(taken))}")
         cls()
     return cls
 

@@ -29,10 +29,8 @@ class MinGruCell(Cell):
         a_BG = x_BE @ weights["weight_ih"].T + weights["bias_ih"]
         a_z, candidate = a_BG.chunk(2, dim=1)
         z = a_z.sigmoid()
-        return CellStep((1 - z) * state[0] + z * candidate, gates={"update": z})
-
-    def given_up(self, gates):
-        return gates["update"]
+        h = (1 - z) * state[0] + z * candidate
+        return CellStep(h, gates={"update": z, "forget": 1 - z})
 
 
 CELL = CellKind("mingru", "minimal gated recurrent unit", lambda: MinGruCell)

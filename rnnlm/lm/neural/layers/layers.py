@@ -166,9 +166,15 @@ class Layer(nn.Module):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield the weights to be initialised: (weights, their operand, blocks stacked in them)."""
-        yield self.weight_ih, "input", self.gates
-        if self.weight_hh is not None:
-            yield self.weight_hh, "recurrent", self.gates
+        for name, weight in self.named_parameters(recurse=False):
+            if weight.dim() > 1:
+                blocks = len(weight) // self.width if len(weight) % self.width == 0 else 1
+                yield weight, "recurrent" if is_recurrent(name) else "input", blocks
+
+
+def is_recurrent(name: str) -> bool:
+    """Return whether weights of that name multiply the state."""
+    return name.startswith("weight_hh")
 
 
 # ---- The recurrent layers, and the stack of them, apart from word input and output layer. The
@@ -386,15 +392,9 @@ class MogrifierLayer(LstmLayer):
     ) -> None:
         super().__init__(cell, input_width, width, weight_drop)
         self.rounds = cell.mogrifier_rounds
-        rank = cell.mogrifier_rank
-        shapes = []
-        for number in range(self.rounds):
-            rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)
-            if rank is None:
-                shapes.append((rows, columns))
-            else:
-                shapes += [(rank, columns), (rows, rank)]
-        self.mogrifier = nn.ParameterList(torch.empty(shape) for shape in shapes)
+        sizes = cell.array_sizes(input_width, width)
+        factors = [size for name, size in sizes.items() if name.startswith("mogrifier.")]
+        self.mogrifier = nn.ParameterList(map(torch.empty, factors))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         yield from super().matrices()
@@ -484,6 +484,12 @@ class Stack(nn.Module):
         t_TBH = torch.sigmoid(self.highways[number - 1](x_TBE))
         return x_TBE + t_TBH * (y_TBH - x_TBE)
 
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
+        for layer in self.modules():
+            if isinstance(layer, Layer):
+                yield from layer.matrices()
+
 
 class RecurrentStack(Stack):
     """Layers that read one window after the other, from a state to a state."""
@@ -525,11 +531,6 @@ class RecurrentStack(Stack):
     def state_shapes(self) -> list[tuple[int, int]]:
         """Return (steps, width) of each tensor of the state."""
         return list(itertools.chain.from_iterable(layer.state_shapes() for layer in self.layers))
-
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
-        for layer in self.layers:
-            yield from layer.matrices()
 
 
 @dataclass(frozen=True)
@@ -642,11 +643,6 @@ class BidirectionalStack(Stack):
             layers.append(torch.cat([forward_TBH, mirror(backward_TBH, places_N)], dim=2))
             x_TBE = self.connect(number, x_TBE, layers[-1])
         return x_TBE, layers
-
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
-        for layer in (*self.onwards, *self.backwards):
-            yield from layer.matrices()
 
 
 def reader_of_rows(settings: RecurrentSettings) -> BidirectionalStack | RecurrentStack:
@@ -784,8 +780,7 @@ class WordWindow(Layer):
         return super().activations() if self.settings.layers else {}
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        if self.settings.layers:
-            yield from super().matrices()
+        yield from super().matrices()
         for linear in self.above:
             yield linear.weight, "input", 1
 
@@ -912,20 +907,19 @@ class SteppedLayer(Layer):
     is_launched_step_by_step = True
 
     def __init__(self, cell: Cell, input_width: int, width: int, weight_drop: float = 0.0) -> None:
-        nn.Module.__init__(self)  # the weights are not those of other layers
+        nn.Module.__init__(self)  # the cell names its own weights
         self.cell, self.width, self.weight_drop = cell, width, weight_drop
         self.parts = cell.parts
-
-        # The weights: vectors from where the cell lets them start, matrices without numbers.
         sizes = array_sizes(cell, input_width, width)
+        check_steps(cell, sizes, input_width, width)
+
+        # Vectors begin where the cell lets them, matrices once they are initialised.
         for name, size in sizes.items():
             empty = torch.empty(size) if len(size) > 1 else torch.zeros(size)
             self.register_parameter(name, nn.Parameter(empty))
         with torch.no_grad():
             cell.start(dict(self.named_parameters()))
-        self.dropped = next(filter(_is_recurrent, sizes), "weight_ih")
-        with torch.device("cpu"), torch.enable_grad():  # wherever, and for whatever, it is made
-            check_steps(cell, sizes, input_width, width)
+        self.dropped = next(filter(is_recurrent, sizes), "weight_ih")
 
     def forward(
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
@@ -934,82 +928,45 @@ class SteppedLayer(Layer):
         weights = dict(self.named_parameters()) | {self.dropped: drawn}
         hidden = []
         for x_BE in x_TBE.to(self.weight_ih.dtype).unbind(0):
-            step, state = self._step(x_BE, state, weights)
+            step, state = self.step(x_BE, state, weights)
             hidden.append(step.hidden_BH.to(self.weight_ih.dtype))
         return torch.stack(hidden), state
 
-    def step(self, x_BE: Tensor, state: State) -> tuple[CellStep, State]:
-        return self._step(x_BE, state, dict(self.named_parameters()))
-
-    def _step(
-        self, x_BE: Tensor, state: State, weights: dict[str, Tensor]
+    def step(
+        self, x_BE: Tensor, state: State, weights: dict[str, Tensor] | None = None
     ) -> tuple[CellStep, State]:
-        """Take one step with these weights. Products may run in bf16; the state keeps its type."""
-        step = self.cell.step(x_BE, [part[0] for part in state], weights)
+        parts = [part[0] for part in state]
+        step = self.cell.step(x_BE, parts, weights or dict(self.named_parameters()))
+        # Products may run in bf16; the state keeps its type.
         after = dict(zip(("h", "c"), step.state, strict=False))
         return step, tuple(after[part].to(self.weight_ih.dtype) for part in self.parts)
 
     def activations(self) -> dict[str, Activation]:
         return {name: BY_NAME[called] for name, called in self.cell.activations.items()}
 
-    def recurrent_blocks(self) -> dict[str, Tensor]:
-        # Of each gate one square matrix, in the order of the gates; otherwise none is known.
-        names, weight_hh = [*self.cell.activations], self._parameters.get("weight_hh")
-        if weight_hh is None or weight_hh.shape != (len(names) * self.width, self.width):
-            return {}
-        return dict(zip(names, weight_hh.chunk(len(names)), strict=True))
-
-    def given_up(self, gates: Mapping[str, Array]) -> Array | None:
-        share: Array | None = self.cell.given_up(gates)
-        return share
-
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        for name, weight in self.named_parameters():
-            if weight.dim() > 1:
-                blocks = len(weight) // self.width if len(weight) % self.width == 0 else 1
-                yield weight, "recurrent" if _is_recurrent(name) else "input", blocks
-
-
-def _is_recurrent(name: str) -> bool:
-    return name.startswith("weight_hh")
-
 
 def check_steps(cell: Cell, sizes: Mapping[str, Size], input_width: int, width: int) -> None:
-    """Take two steps of a cell and their gradients, from random weights. Refuse values that are not
-    those that its settings declare, or not finite."""
-    # The random numbers of a run are left alone.
-    draw = functools.partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    """Take two steps of a cell from random weights, the second one from the state after the first.
+    Refuse values that are not those that its settings declare, or not finite."""
+    # The random numbers of a run are left alone, and so are its devices.
+    draw = functools.partial(torch.randn, device="cpu", generator=torch.Generator().manual_seed(0))
     weights = {
-        name: draw(size) / width**0.5 if len(size) > 1 else torch.zeros(size)
+        name: draw(size) / width**0.5 if len(size) > 1 else draw(size).zero_()
         for name, size in sizes.items()
     }
     cell.start(weights)
-    for weight in weights.values():
-        weight.requires_grad_()
-
-    # The second step reads the state after the first one.
-    shape = (2, width)
-    state = [torch.zeros(shape) for _ in cell.parts]
+    gates = [name for name in cell.activations if name != HIDDEN]
+    declared = dict.fromkeys(("h", *cell.parts, *gates), (2, width))
+    state = [draw((2, width)).zero_() for _ in cell.parts]
     for _ in range(2):
         step = cell.step(draw((2, input_width)), state, weights)
-        if not isinstance(step, CellStep):
-            raise TypeError(f"step() gives a {type(step).__name__}, not a CellStep")
-        parts = {"h": step.hidden_BH, "c": step.cell_BH}
-        missing = cell.activations.keys() - {HIDDEN, *step.gates}
-        if missing:
-            raise ValueError(f"step() gives no gate {', '.join(sorted(missing))}")
-        if ("c" in cell.parts) != (step.cell_BH is not None) or not parts.keys() >= {*cell.parts}:
-            raise ValueError(f"step() gives another state than parts = {cell.parts}")
-        for name, values in [*parts.items(), *step.gates.items()]:
-            if values is not None and name in parts and values.shape != shape:
-                raise ValueError(f"step() gives {name} of {[*values.shape]}, not {[*shape]}")
-            if values is not None and not values.isfinite().all():
-                raise ValueError(f"step() gives numbers in {name} that are not finite")
-        state = [values for part, values in parts.items() if part in cell.parts]
-
-    gradients = torch.autograd.grad(step.hidden_BH.sum(), [*weights.values()], allow_unused=True)
-    if not all(gradient is None or gradient.isfinite().all() for gradient in gradients):
-        raise ValueError("step() has gradients that are not finite")
+        given = {"h": step.hidden_BH, "c": step.cell_BH, **{g: step.gates.get(g) for g in gates}}
+        shapes = {name: tuple(x.shape) for name, x in given.items() if x is not None}
+        if shapes != declared:
+            raise ValueError(f"step() gives {shapes}, where {declared} is declared")
+        if not all(given[name].isfinite().all() for name in declared):
+            raise ValueError("step() gives numbers that are not finite")
+        state = [given[part] for part in cell.parts]
 
 
 # ---- The layers of a network by the names that people are shown.
