@@ -7,7 +7,7 @@ add_core(
         "rnnlm",
         tasks=named(__package__, {"language-model": "training.language_model:TASK"}),
         kinds=on_call(__package__, "lm.kinds:kinds"),
-        cells=on_use(__package__, "lm.neural.kinds:CELLS"),
+        cells=on_use(__package__, "lm.neural.cells:CELLS"),
     )
 )
 names_of_core |= {
@@ -16,7 +16,7 @@ names_of_core |= {
     "methods": lambda: dir(on_use(__package__, "model:Model")()),
 }
 types |= {
-    "cells": on_use(__package__, "lm.neural.kinds:CellKind"),
+    "cells": on_use(__package__, "lm.neural.cells:CellKind"),
     "folders": on_use(__package__, "registry:TextFolder"),
     "kinds": on_use(__package__, "registry:Kind"),
     "libraries()": on_use(__package__, "registry:Library"),

@@ -175,7 +175,7 @@ class Satellite:
         tasks: Tasks.
         kinds: Kinds of models: :class:`rnnlm.registry.Kind`.
         cells: Recurrent cells, of which each task makes kinds of models:
-            :class:`rnnlm.lm.neural.kinds.CellKind`.
+            :class:`rnnlm.lm.neural.cells.CellKind`.
         tokenizers: Classes of tokenizers, by their name in config.json.
         libraries: Libraries of other models, by the prefix of names.
         adaptations: By the KIND of NAME+KIND: functions(model, kind, folder) that make a model

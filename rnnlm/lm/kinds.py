@@ -1,12 +1,12 @@
 """The kinds of language models that are trained or made here, of all families."""
 
 from rnnlm.config import ResolvedSettings
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.kinds import (
     OF_LANGUAGE_MODELS,
     OF_PROBABILITIES,
     WITHOUT_CELLS as OTHER_NETWORKS,
     Network,
-    cells,
 )
 from rnnlm.lm.ngram.settings import NgramSettings, UnigramSettings
 from rnnlm.registry import Kind, imported

@@ -22,6 +22,7 @@ from rnnlm.tools.mixtures.unigram_cache import UnigramCache
 from rnnlm.tools.scorers.scorer_checks import checks_of, of_model
 from support import tiny_pairs
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
+from support.packages import with_mingru
 from support.tiny_models import LINES, Lines, fit, save
 
 pytestmark = pytest.mark.needs(
@@ -50,13 +51,18 @@ def adapted(kind: str, model):
 @pytest.fixture(
     scope="module",
     params=[*(("none", *case) for case in CASES), *ADAPTED,
-            *(("conditional", *case) for case in CONDITIONAL),
+            *(("conditional", *case) for case in CONDITIONAL), ("package", "mingru", {"layers": 2}),
             *(("foreign", family, {}) for family in ("gpt2", "llama", "mamba"))],
     ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
 )  # fmt: skip
-def case(request):
+def case(request, tmp_path_factory):
     """Return name, settings and the model: the registry's, or one wrapped around it."""
-    kind, name, settings = request.param
+    with with_mingru(tmp_path_factory.mktemp("site")):
+        yield made(*request.param)
+
+
+def made(kind, name, settings):
+    """Return a case: name, settings and the model."""
     if kind == "conditional":
         pairs = [(line, line) for line in LINES]
         found = tiny_pairs.fit(name, pairs, learning_rate=0.3, **settings).decoder
@@ -66,7 +72,7 @@ def case(request):
         from support import foreign_models
 
         return name, settings, foreign_models.make(name)
-    if kind == "none":
+    if kind in ("none", "package"):
         return name, settings, fit(name, **settings)
     return name, settings, adapted(kind, fit(name, **settings))
 

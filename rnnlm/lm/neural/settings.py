@@ -27,7 +27,7 @@ from rnnlm.config import (
     part,
 )
 from rnnlm.errors import ModelError, SettingsError, nearest
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 
 # ---- Settings of all networks that read words, for any output: word vectors, characters, dropout,
 # initialisation.

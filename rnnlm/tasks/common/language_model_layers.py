@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.settings import HIGHWAY_BIAS, RecurrentSettings, structure
 from rnnlm.training.language_model import settings_to_start_from
 

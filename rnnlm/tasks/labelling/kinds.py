@@ -2,7 +2,8 @@
 
 from itertools import chain
 
-from rnnlm.lm.neural.kinds import OF_NETWORKS, CellKind, Network, cells
+from rnnlm.lm.neural.cells import CellKind, cells
+from rnnlm.lm.neural.kinds import OF_NETWORKS, Network
 from rnnlm.registry import Kind, imported
 
 

@@ -25,7 +25,7 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.settings import (
     BatchNormSettings,
     InputSettings,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from rnnlm.lm.neural.kinds import OF_NETWORKS, Network, cells
+from rnnlm.lm.neural.cells import cells
+from rnnlm.lm.neural.kinds import OF_NETWORKS, Network
 from rnnlm.registry import imported
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from rnnlm.config import about
-from rnnlm.lm.neural.kinds import CellKind
+from rnnlm.lm.neural.cells import CellKind
 from rnnlm.lm.neural.settings import Cell, gate_sizes
 from rnnlm.satellites import Satellite
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.lm.base.loading import load
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.tools.huggingface import hub, network_rnnlm
 from rnnlm.tools.huggingface.export import export
 from support import exported_models

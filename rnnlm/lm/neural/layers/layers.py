@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from rnnlm import satellites
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.kernels import choice
@@ -960,7 +960,11 @@ def check_steps(cell: Cell, sizes: Mapping[str, Size], input_width: int, width: 
     state = [draw((2, width)).zero_() for _ in cell.parts]
     for _ in range(2):
         step = cell.step(draw((2, input_width)), state, weights)
-        given = {"h": step.hidden_BH, "c": step.cell_BH, **{g: step.gates.get(g) for g in gates}}
+        given: dict[str, Any] = {
+            "h": step.hidden_BH,
+            "c": step.cell_BH,
+            **{name: step.gates.get(name) for name in gates},
+        }
         shapes = {name: tuple(x.shape) for name, x in given.items() if x is not None}
         if shapes != declared:
             raise ValueError(f"step() gives {shapes}, where {declared} is declared")

@@ -18,7 +18,7 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.layers.layers import RecurrentStack
 from rnnlm.lm.neural.network import Network
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel, of_network

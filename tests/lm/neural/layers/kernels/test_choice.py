@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reference import recurrent
-from rnnlm.lm.neural.kinds import cells
+from rnnlm.lm.neural.cells import cells
 from rnnlm.lm.neural.layers.kernels import choice
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, elman_step
 from rnnlm.lm.neural.settings import Activation
