@@ -20,7 +20,7 @@ from rnnlm.amounts import number, whole_number
 from rnnlm.config import Setting, describe, is_share, setting, without_percent
 from rnnlm.errors import UsageError, did_you_mean, nearest
 
-from .other_tools import OPTIONS
+from .other_tools import name_here
 
 Decorator = Callable[[Callable], Callable]
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
@@ -168,7 +168,7 @@ class Command(click.Command):
                 continue
             if f"-{word}" in names:
                 raise click.NoSuchOption(word, possibilities=[f"-{word}"], ctx=context)
-            if word in OPTIONS or word[:2] not in {*names, "-h"}:
+            if name_here(word) or word[:2] not in {*names, "-h"}:
                 raise click.NoSuchOption(word, ctx=context)
 
     def invoke(self, context: click.Context) -> Any:

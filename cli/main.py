@@ -34,8 +34,9 @@ with leaving_at_ctrl_c():  # before anything that takes time
         share_processors,
     )
 
-    from . import other_tools, terminal
+    from . import terminal
     from .declaring import CommandGroup, stacked
+    from .other_tools import name_here
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
 # with its short help: no command is imported for that. Satellites add theirs.
@@ -123,9 +124,7 @@ class _Commands(CommandGroup):
         return is_of_core or name in _of_satellites(name)
 
     def hint_for(self, name: str) -> str:
-        if name in other_tools.COMMANDS:
-            return other_tools.COMMANDS[name]
-        return did_you_mean(name, self.names) or "see the commands: rnnlm --help"
+        return name_here(name) or did_you_mean(name, self.names) or "see the commands: rnnlm --help"
 
     def load(self, name: str) -> click.Command:
         for folder in FOLDERS:

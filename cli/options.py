@@ -23,7 +23,7 @@ from rnnlm.system import quoted
 
 from . import terminal
 from .declaring import Decorator, IntRange, WholeNumber, stacked
-from .other_tools import OPTIONS
+from .other_tools import name_here
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.plotting import Figure
@@ -37,8 +37,9 @@ T = TypeVar("T")
 def written_here(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     """Return how to give what somebody took for an option of `rnnlm`: one of another tool, or a
     setting of `rnnlm train`; "" for what is neither."""
-    if error.option_name in OPTIONS:
-        return OPTIONS[error.option_name]
+    elsewhere = name_here(error.option_name)
+    if elsewhere:
+        return elsewhere
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
 

@@ -1,7 +1,10 @@
 """Say what a command or an option of other tools is here: people type first what they know.
 
-Settings that have another name elsewhere are in :data:`rnnlm.config.OTHER_NAMES`.
+Satellites add what they have (`elsewhere`). Settings that have another name elsewhere are in
+:data:`rnnlm.config.OTHER_NAMES`.
 """
+
+from rnnlm import satellites
 
 # Commands and scripts. Those with the same meaning share a line of docs/other-tools.md.
 COMMANDS = {
@@ -17,16 +20,9 @@ COMMANDS = {
     "train.py": "rnnlm train TEXT",
     "finetune.py": "rnnlm train TEXT --init-from MODEL",
     "finetune": "rnnlm train TEXT --init-from MODEL",
-    "pointer.py": "rnnlm tune -m MODEL+cache --on TEXT",
     "sample": "rnnlm generate -m MODEL",
     "sample.py": "rnnlm generate -m MODEL",
     "generate.py": "rnnlm generate -m MODEL",
-    "minicons": "rnnlm score SENTENCE --words -m hf:NAME",
-    "surprisal": "rnnlm score SENTENCE --words -m hf:NAME",
-    "lm_eval": "rnnlm export -m MODEL --hf DIR",
-    "lm-eval": "rnnlm export -m MODEL --hf DIR",
-    "jiwer": "rnnlm rescore --apply LIST -m MODEL",
-    "wer": "rnnlm rescore --apply LIST -m MODEL",
 }
 
 OPTIONS = {
@@ -34,8 +30,6 @@ OPTIONS = {
     "-order": "--order N, of n-gram models",
     "-lm": "-o MODEL where it is written, -m MODEL where it is read",
     "-ppl": "rnnlm eval TEXT -m MODEL",
-    "-mix-lm": "rnnlm mix MODEL MODEL --on TEXT",
-    "-lambda": "rnnlm mix MODEL MODEL --weights 0.7,0.3",
     "-kndiscount": "--smoothing mkn",
     "-interpolate": "--smoothing mkn, which interpolates",
     "-unk": "leave it out: unknown words are <unk>",
@@ -51,3 +45,9 @@ OPTIONS = {
     "--resume": "leave it out: the same command, given again, resumes",
     "--log-interval": "leave it out: progress is shown",
 }
+
+
+def name_here(name: str) -> str:
+    """Return what a command or an option of another tool is here; "" if it is unknown."""
+    of_satellites = {entry.name: entry.here for entry in satellites.entries("elsewhere")}
+    return {**COMMANDS, **OPTIONS, **of_satellites}.get(name, "")

@@ -100,6 +100,19 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What a command or an option of another tool is here.
+
+    Attributes:
+        name: Its name there.
+        here: A command line of ours.
+    """
+
+    name: str
+    here: str
+
+
+@dataclass(frozen=True)
 class Method:
     """A method that `rnnlm.Model` gets.
 
@@ -172,6 +185,7 @@ class Satellite:
         exports: Forms in which `rnnlm export` writes models: :class:`Export`.
         imports: Kinds of files that `rnnlm import` reads: :class:`Import`.
         flags: Flags that are accepted anywhere on the command line: :class:`Flag`.
+        elsewhere: Commands and options of other tools: :class:`Elsewhere`.
         tasks: Tasks.
         kinds: Kinds of models: :class:`rnnlm.registry.Kind`.
         cells: Recurrent cells, of which each task makes kinds of models:
@@ -207,6 +221,7 @@ class Satellite:
     exports: Entries = tuple
     imports: Entries = tuple
     flags: Entries = tuple
+    elsewhere: Entries = tuple
     tasks: Entries = tuple
     kinds: Entries = tuple
     cells: Entries = tuple

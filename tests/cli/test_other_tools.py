@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from rnnlm import satellites
 from rnnlm.cli import other_tools
 from rnnlm.cli.main import run
 from support.failures import checked_error
@@ -14,20 +15,22 @@ from support.failures import checked_error
 PAGE = Path(__file__).parents[2] / "docs/other-tools.md"
 ROWS = re.findall(r"^\| (.+) \| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[1:]
 HERE = [line for _, here in ROWS for line in re.findall(r"`rnnlm ([^`]+)`", here)]
-HINTS = {**other_tools.COMMANDS, **other_tools.OPTIONS}
+OF_SATELLITES = {entry.name: entry.here for entry in satellites.entries("elsewhere")}
+HINTS = {**other_tools.COMMANDS, **other_tools.OPTIONS, **OF_SATELLITES}
+OPTIONS = {name for name in HINTS if name.startswith("-")}
 
 
-@pytest.mark.parametrize("name", sorted(other_tools.COMMANDS))
+@pytest.mark.parametrize("name", sorted(HINTS.keys() - OPTIONS))
 def test_a_command_of_another_tool_is_named_as_here(rnnlm, name):
     lines = checked_error(rnnlm(name, "-text", "x"), 2, f"no such command {name!r}")
-    assert lines[1:] == [f"  try: {other_tools.COMMANDS[name]}"]
+    assert lines[1:] == [f"  try: {HINTS[name]}"]
 
 
-@pytest.mark.parametrize("name", sorted(other_tools.OPTIONS))
+@pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_an_option_of_another_tool_is_named_as_here(rnnlm, name):
     for command in ("train", "eval"):
         lines = checked_error(rnnlm(command, name, "x"), 2, f"no option {name}")
-        assert lines[1:] == [f"  try: {other_tools.OPTIONS[name]}"]
+        assert lines[1:] == [f"  try: {HINTS[name]}"]
 
 
 @pytest.mark.parametrize(("line", "what"), [
@@ -53,8 +56,9 @@ def test_each_command_that_is_named_is_understood(monkeypatch, capsys, line):
 
 def test_the_page_has_a_name_for_each_command():
     on_page = set(re.findall(r"[\w.-]+", " ".join(there for there, _ in ROWS)))
-    shown = {hint for name, hint in other_tools.COMMANDS.items() if name in on_page}
-    assert shown == set(other_tools.COMMANDS.values())
+    of_commands = {name: hint for name, hint in HINTS.items() if name not in OPTIONS}
+    shown = {hint for name, hint in of_commands.items() if name in on_page}
+    assert shown == set(of_commands.values())
 
 
 def test_the_page_is_short():

@@ -13,7 +13,7 @@ from rnnlm.tools.pairs.accuracy import share_interval
 from support import intervals as populations
 
 pytestmark = pytest.mark.needs(
-    "tasks/labelling", "tools/inspection", "tools/pairs", "tools/reading"
+    "tasks/common", "tasks/labelling", "tools/inspection", "tools/pairs", "tools/reading"
 )
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from rnnlm.satellites import Flag, Named, Satellite, all_on_use, named, on_use
+from rnnlm.satellites import Elsewhere, Flag, Named, Satellite, all_on_use, named, on_use
 
 
 def _downloading() -> AbstractContextManager[None]:
@@ -22,6 +22,12 @@ SATELLITE = Satellite(
     flags=lambda: [
         Flag("--download", "a missing model hf:NAME", _downloading),
         Flag("--trust-remote-code", "of a model hf:NAME", _trusting),
+    ],
+    elsewhere=lambda: [
+        Elsewhere("minicons", "rnnlm score SENTENCE --words -m hf:NAME"),
+        Elsewhere("surprisal", "rnnlm score SENTENCE --words -m hf:NAME"),
+        Elsewhere("lm_eval", "rnnlm export -m MODEL --hf DIR"),
+        Elsewhere("lm-eval", "rnnlm export -m MODEL --hf DIR"),
     ],
     options=named(__package__, {"doctor": "export_command:doctor_options"}),
     exports=all_on_use(__package__, "export_command:TRANSFORMERS"),

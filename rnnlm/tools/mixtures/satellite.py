@@ -1,6 +1,15 @@
 """What models made of other language models add to rnnlm: mixtures, and those that adapt."""
 
-from rnnlm.satellites import Command, Satellite, all_on_use, methods_of, named, names_of, on_use
+from rnnlm.satellites import (
+    Command,
+    Elsewhere,
+    Satellite,
+    all_on_use,
+    methods_of,
+    named,
+    names_of,
+    on_use,
+)
 
 ADAPTATIONS = ("dynamic", "cache", "unigram")
 SATELLITE = Satellite(
@@ -22,6 +31,11 @@ SATELLITE = Satellite(
             after="mix",
             takes=("language-model",),
         ),
+    ],
+    elsewhere=lambda: [
+        Elsewhere("-mix-lm", "rnnlm mix MODEL MODEL --on TEXT"),
+        Elsewhere("-lambda", "rnnlm mix MODEL MODEL --weights 0.7,0.3"),
+        Elsewhere("pointer.py", "rnnlm tune -m MODEL+cache --on TEXT"),
     ],
     options=named(
         __package__,

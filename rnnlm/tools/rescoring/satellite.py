@@ -1,6 +1,6 @@
 """What rescoring adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, names_of, on_use
+from rnnlm.satellites import Command, Elsewhere, Satellite, names_of, on_use
 
 SATELLITE = Satellite(
     "tools/rescoring",
@@ -12,6 +12,10 @@ SATELLITE = Satellite(
             on_use(__package__, "rescore_command:command"),
             takes=("language-model",),
         )
+    ],
+    elsewhere=lambda: [
+        Elsewhere("jiwer", "rnnlm rescore --apply LIST -m MODEL"),
+        Elsewhere("wer", "rnnlm rescore --apply LIST -m MODEL"),
     ],
     names=names_of(__package__),
 )
