@@ -85,7 +85,7 @@ def test_the_shell_can_complete_commands_and_options(spawn):
     assert completed("tr") == ["train", "translate"]
     assert completed("train --rec") == ["--recipe"]
     assert completed("train --tokenizer ") == [
-        "word", "char", "byte", "sentencepiece", "huggingface",
+        "word", "char", "byte", "sentencepiece", "huggingface", "pieces",
     ]  # fmt: skip
 
 
