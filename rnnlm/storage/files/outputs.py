@@ -98,9 +98,11 @@ def save_file(
     path: Path,
     pieces: Iterable[bytes | memoryview],
     report: Callable[[str], None] = lambda message: None,
+    as_is: bool = False,
 ) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
     device or standard output (`-`) as they come. report: called with how many bytes were written.
+    as_is: never compressed.
 
     Raise OutputError if it cannot be written; earlier content stays. Raise BrokenPipeError if
     standard output has no reader any more.
@@ -122,7 +124,7 @@ def save_file(
             with open(path, "wb") as stream:
                 stream.writelines(_watched(pieces, report))
             return
-        replace_file(path, _watched(compressed(pieces, path.suffix), report))
+        replace_file(path, _watched(compressed(pieces, "" if as_is else path.suffix), report))
 
 
 def _watched(

@@ -91,6 +91,7 @@ def opened(
     is_kept: bool = True,
     errors: str | None = None,
     is_utf8: bool = True,
+    as_is: bool = False,
 ) -> Iterator[IO[bytes]]:
     """Open the decompressed bytes of `source` in this context. Raise `error` where they cannot be
     read, also while they are read in the context, and where they are no text in UTF-8 by their
@@ -99,10 +100,14 @@ def opened(
     on_read: called with how many bytes have been read from a file. wanted: its expected kind, for
     messages. is_kept: whether standard input or a pipe can be read again. errors: as for
     :func:`decode`; "replace" reads UTF-16 without a mark, too. is_utf8: other encodings are an
-    error.
+    error. as_is: the bytes on disk, of any kind.
     """
     what = f"cannot read {shown_name(source)}"
     try:
+        if as_is:
+            with _open(source, on_read, is_kept, as_is) as raw:
+                yield raw
+            return
         with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
             start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
             _check_start(source, start, error, wanted, errors, is_utf8)
@@ -291,14 +296,17 @@ def too_long(source: str, line: int) -> TextError:
     )
 
 
-def _open(source: str, on_read: Callable[[int], None] | None, is_kept: bool) -> IO[bytes]:
-    """Return the bytes of a source as they are on disk."""
+def _open(
+    source: str, on_read: Callable[[int], None] | None, is_kept: bool, as_is: bool = False
+) -> IO[bytes]:
+    """Return the bytes of a source as they are on disk; of a sheet, the CSV, unless
+    `as_is`."""
     if source == STANDARD_INPUT:
         arriving = standard_input() if is_kept else StandardInput(_standard_stream(), is_kept)
         return cast(IO[bytes], ArrivingBytes(arriving))
     if is_kept and is_pipe(source):
         return cast(IO[bytes], ArrivingBytes(_kept_pipe(source, os.stat(source).st_ino)))
-    if is_workbook(source):
+    if is_workbook(source) and not as_is:
         changed = os.stat(file_of(source)).st_mtime_ns
         return cast(IO[bytes], ArrivingBytes(_kept_sheet(source, changed)))
     if on_read is None:
