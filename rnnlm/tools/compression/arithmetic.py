@@ -9,108 +9,69 @@ import numpy as np
 from rnnlm.errors import TextError
 
 PRECISION = 1 << 32  # parts of one that a probability is rounded to
-_REGISTER = 1 << 64
-_LEAST_RANGE = 1 << 56
+_REGISTER, _TOP, _LEAST_RANGE = 1 << 64, 1 << 56, 1 << 48
 
 
 def bounds_of(p_V: np.ndarray) -> np.ndarray:
     """Return where the share of each symbol begins, and in the end their sum, (V + 1,) int64. The
     least share is 1: what a model takes for impossible can be coded, too."""
     share_V = p_V * (PRECISION / (p_V.sum() or 1.0))
-    bounds = np.zeros(len(p_V) + 1, dtype=np.int64)
-    np.cumsum(share_V.astype(np.int64) + 1, out=bounds[1:])
-    return bounds
+    return np.append(0, np.cumsum(share_V.astype(np.int64) + 1))
 
 
 class Coder:
-    """What both directions share, so that one function codes and decodes a text."""
+    """Codes symbols into `data`; or finds them in the data that it is given, by the same steps, so
+    that one function codes and decodes a text."""
 
-    data: bytes | bytearray
-
-    def __init__(self) -> None:
-        self._range = _REGISTER
+    def __init__(self, data: bytes | None = None) -> None:
+        self.is_decoder = data is not None
+        self.data = bytearray(data or b"")
+        self._low, self._range = 0, _REGISTER
+        self._place = 8
+        self._value = int.from_bytes(self.data[:8])  # of the data at this place
 
     def code(self, bounds: Sequence[int] | np.ndarray, symbol: int) -> int:
-        """Return the symbol at this place, which a decoder finds, whatever it is asked for.
+        """Return the symbol, which a decoder finds, whatever it is given.
 
         bounds: as :func:`bounds_of` returns them.
         """
-        raise NotImplementedError
-
-    def _narrow(self, bounds: Sequence[int] | np.ndarray, symbol: int) -> int:
-        """Narrow the range to the share of a symbol. Return how far its beginning has moved."""
-        unit = self._range // int(bounds[-1])
-        start, end = int(bounds[symbol]), int(bounds[symbol + 1])
-        self._range = unit * (end - start)
-        return unit * start
-
-
-class Encoder(Coder):
-    """Codes symbols into `data`, which are complete after :meth:`finish`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = bytearray()
-        self._low = 0
-
-    def code(self, bounds: Sequence[int] | np.ndarray, symbol: int) -> int:
-        self._low += self._narrow(bounds, symbol)
-        if self._low >= _REGISTER:
-            self._low -= _REGISTER
-            self._carry()
-        while self._range < _LEAST_RANGE:
-            self._range <<= 8
-            self._put_byte()
-        return symbol
-
-    def finish(self) -> None:
-        """Write what is left of the last symbols."""
-        for _ in range(8):
-            self._put_byte()
-
-    def _carry(self) -> None:
-        place = len(self.data) - 1
-        while self.data[place] == 0xFF:
-            self.data[place] = 0
-            place -= 1
-        self.data[place] += 1
-
-    def _put_byte(self) -> None:
-        byte, rest = divmod(self._low, _LEAST_RANGE)
-        self.data.append(byte)
-        self._low = rest << 8
-
-
-class Decoder(Coder):
-    """Finds the symbols in the `data` of an encoder."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self.data = data
-        self._at = 8
-        self._value = int.from_bytes(data[:8])
-
-    def code(self, bounds: Sequence[int] | np.ndarray, symbol: int) -> int:
         total = int(bounds[-1])
-        # Only in damaged data does a value lie beyond the last share.
-        part = min(self._value // (self._range // total), total - 1)
-        symbol = bisect_right(bounds, part) - 1
-        self._value -= self._narrow(bounds, symbol)
-        while self._range < _LEAST_RANGE:
-            self._range <<= 8
-            self._value = self._value << 8 | self._next_byte()
-        return symbol
+        unit = self._range // total
+        if self.is_decoder:
+            # Only in damaged data does a value lie beyond the last share.
+            part = min((self._value - self._low) // unit, total - 1)
+            symbol = bisect_right(bounds, part) - 1
+        start, end = int(bounds[symbol]), int(bounds[symbol + 1])
+        self._low += unit * start
+        self._range = unit * (end - start)
+
+        # The first byte is known once it is that of both ends. A small range across two bytes is
+        # cut, so that no carry can come.
+        while True:
+            if self._low // _TOP != (self._low + self._range - 1) // _TOP:
+                if self._range >= _LEAST_RANGE:
+                    return symbol
+                self._range = -self._low % _LEAST_RANGE
+            self._shift()
+
+    def _shift(self) -> None:
+        """Write or read a byte."""
+        if not self.is_decoder:
+            self.data.append(self._low // _TOP)
+        elif self._place >= len(self.data):
+            raise TextError("the compressed file is truncated")
+        else:
+            self._value = (self._value << 8 | self.data[self._place]) % _REGISTER
+            self._place += 1
+        self._low = (self._low << 8) % _REGISTER
+        self._range <<= 8
 
     def finish(self) -> None:
-        """Make sure that the data end here."""
-        if self._at != len(self.data):
-            raise TextError("the compressed file is damaged", "it goes on after its text")
-
-    def _next_byte(self) -> int:
-        if self._at >= len(self.data):
-            raise TextError("the compressed file is truncated")
-        self._at += 1
-        return self.data[self._at - 1]
+        """Write what is left of the last symbols, or make sure that the data end here."""
+        if not self.is_decoder:
+            self.data += self._low.to_bytes(8)
+        elif self._place != len(self.data):
+            raise TextError("the compressed file is damaged", "its length is another one")
 
 
 class AdaptiveSymbols:
@@ -125,13 +86,10 @@ class AdaptiveSymbols:
     def code(self, coder: Coder, contexts: Sequence[Hashable], symbol: int) -> int:
         """Code a symbol, and learn from it. contexts: different ones, from short to long."""
         p_V = self._uniform
-        counts = []
         for context in contexts:
-            if context not in self._counts:
-                self._counts[context] = np.zeros(len(p_V))
-            counts.append(self._counts[context])
-            p_V = (counts[-1] + self._strength * p_V) / (counts[-1].sum() + self._strength)
+            counts_V = self._counts.setdefault(context, np.zeros(len(p_V)))
+            p_V = (counts_V + self._strength * p_V) / (counts_V.sum() + self._strength)
         symbol = coder.code(bounds_of(p_V), symbol)
-        for counts_V in counts:
-            counts_V[symbol] += 1
+        for context in contexts:
+            self._counts[context][symbol] += 1
         return symbol

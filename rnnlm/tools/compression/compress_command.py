@@ -10,8 +10,6 @@ import click
 from rnnlm.cli import options, terminal
 from rnnlm.cli.declaring import Command, section
 
-PROGRAMS = {"xz": ".xz", "zstd": ".zst"}  # whose sizes are shown beside ours
-
 
 @click.command(cls=Command)
 @click.argument("text")
@@ -52,33 +50,25 @@ def compress_command(
     name = options.chosen_model(model_name)
     data = _bytes_of(source)
     with terminal.Progress(about=output) as progress:
-        result = Compressor(name, device).compress(data, progress)
-    save_file(output, [result.data], as_is=True)
+        packed, model_bits = Compressor(name, device).compress(data, progress)
+    save_file(output, [packed], as_is=True)
 
     # Sizes, with those of programs without a model. Impossible tokens have no -log2 p.
-    is_possible = math.isfinite(result.model_bits)
-    sizes: dict[str, float | None] = {
-        "text": len(data),
-        "file": len(result.data),
-        "-log2 p": result.model_bits / 8 if is_possible else None,
-    }
-    for program, suffix in PROGRAMS.items():
+    sizes = {"text": len(data), "file": len(packed), "-log2 p": model_bits / 8}
+    for program, suffix in {"xz": ".xz", "zstd": ".zst"}.items():
         sizes[program] = sum(map(len, compressed([data], suffix)))
-    records = [
-        {
-            "what": what,
-            "bytes": None if size is None else round(size),
-            "bits_per_char": None if size is None else 8 * size / max(1, result.characters),
-        }
+    characters = max(1, len(data.decode("utf-8", "replace")))
+    rows = [
+        [what, round(size), 8 * size / characters]
         for what, size in sizes.items()
+        if math.isfinite(size)
     ]
+    table = terminal.Table(["what", "bytes", "bits_per_char"], rows)
     with results_apart:
         if as_json:
-            terminal.print_json(
-                {"output": str(output), "characters": result.characters, "sizes": records}
-            )
+            terminal.print_json({"output": str(output), "sizes": table.to_rows()})
         else:
-            terminal.print_table(terminal.Table.of_records(records, left=["what"]))
+            terminal.print_table(table)
 
 
 @click.command(cls=Command, needs={"overwrite": ["output"]})

@@ -14,9 +14,7 @@ import hashlib
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,38 +25,14 @@ from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.span_scoring import predict, stepping
 from rnnlm.text.lines import Progress, is_blank, silent, without_end
-from rnnlm.tools.compression.arithmetic import AdaptiveSymbols, Coder, Decoder, Encoder, bounds_of
+from rnnlm.tools.compression.arithmetic import AdaptiveSymbols, Coder, bounds_of
 
 MAGIC = b"RNNLMZ1\n"  # of the first format
-BLOCK = 1 << 15  # bytes and tokens between two checks
+BLOCK = 1 << 12  # tokens between two checks
 CHECKSUMS = range((1 << 32) + 1)  # bounds of equally likely ones
 SPELLED = 6  # how a token is written if in none of its forms
 END = 256  # follows the bytes that are spelled out
-
-
-class Header(msgspec.Struct, array_like=True):
-    """Facts about a compressed text. model: all that its probabilities depend on; called: the
-    model's name."""
-
-    model: str
-    called: str
-    length: int
-    sha256: bytes
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """A compressed text.
-
-    Attributes:
-        data: Content of the file.
-        characters: Of the text, line ends included.
-        model_bits: -log2 p of the tokens, by the model alone.
-    """
-
-    data: bytes
-    characters: int
-    model_bits: float
+Header = tuple[str, str, int, bytes]  # the model's identity, its name; the text's length, SHA-256
 
 
 class Compressor:
@@ -77,26 +51,16 @@ class Compressor:
         # does when they are decoded.
         self.tokenizer = loading.load_tokenizer(loading.base_folder(name))
 
-    def compress(self, text: bytes, progress: Progress = silent) -> Compressed:
-        """Compress a text."""
-        coder = Encoder()
+    def compress(self, text: bytes, progress: Progress = silent) -> tuple[bytes, float]:
+        """Return the file of a text, and -log2 p of its tokens by the model alone."""
+        coder = Coder()
         coded = CodedText(self.model, coder, len(text))
         for _ in coded.blocks(tokens_of(text, self.tokenizer), progress):
             pass  # they are the text
         coder.finish()
-        header = msgspec.msgpack.encode(
-            Header(
-                model=self.identity,
-                called=self.called,
-                length=len(text),
-                sha256=hashlib.sha256(text).digest(),
-            )
-        )
-        return Compressed(
-            data=MAGIC + len(header).to_bytes(2) + header + coder.data,
-            characters=len(text.decode("utf-8", "replace")),
-            model_bits=coded.model_bits,
-        )
+        header: Header = self.identity, self.called, len(text), hashlib.sha256(text).digest()
+        packed = msgspec.msgpack.encode(header)
+        return MAGIC + len(packed).to_bytes(2) + packed + coder.data, coded.model_bits
 
     def decompress(self, data: bytes, progress: Progress = silent) -> Iterator[bytes]:
         """Yield the text in blocks, each after its check.
@@ -104,34 +68,31 @@ class Compressor:
         Raise TextError where `data` are no compressed text, are damaged, or the probabilities are
         others than when it was coded; ModelError if another model coded it.
         """
-        header, start = _header(data)
-        if self.identity != header.model:
+        begin = len(MAGIC) + 2
+        start = begin + int.from_bytes(data[begin - 2 : begin])
+        try:
+            if not data.startswith(MAGIC):
+                raise ValueError
+            header = msgspec.msgpack.decode(data[begin:start], type=Header)
+        except ValueError:  # msgspec's errors are such
+            raise TextError("the file is damaged, or not written by rnnlm compress") from None
+        identity, called, length, sha256 = header
+        if identity != self.identity:
             raise ModelError(
-                f"the text was compressed by another model: {header.called}, {header.model}",
+                f"the text was compressed by another model: {called}, {identity}",
                 f"{self.called} is {self.identity}",
                 "name that one with " + keyword("model", "MODEL"),
             )
-        coder = Decoder(data[start:])
+
+        coder = Coder(data[start:])
         hashed = hashlib.sha256()
         unknown = itertools.repeat((-1, b""))
-        for block in CodedText(self.model, coder, header.length).blocks(unknown, progress):
+        for block in CodedText(self.model, coder, length).blocks(unknown, progress):
             hashed.update(block)
             yield block
         coder.finish()
-        if hashed.digest() != header.sha256:
+        if hashed.digest() != sha256:
             raise TextError("the text is not what was compressed", "its SHA-256 differs")
-
-
-def _header(data: bytes) -> tuple[Header, int]:
-    """Return the header of a file, and where the code begins."""
-    begin = len(MAGIC) + 2
-    end = begin + int.from_bytes(data[begin - 2 : begin])
-    try:
-        if not data.startswith(MAGIC):
-            raise ValueError
-        return msgspec.msgpack.decode(data[begin:end], type=Header), end
-    except ValueError:  # msgspec's errors are such
-        raise TextError("the file is damaged, or not written by rnnlm compress") from None
 
 
 class CodedText:
@@ -159,7 +120,7 @@ class CodedText:
 
         Raise TextError where a block is not as it was.
         """
-        forms = forms_of(self._tokenizer)
+        bytes_V = self._tokenizer.token_bytes()
         state = self._model.initial_state(1)
         before = read = self._tokenizer.boundary_id
         done = tokens = checksum = 0
@@ -170,7 +131,7 @@ class CodedText:
             logprob_1V, state = predict(self._model, np.array([read]), state)
             token = self._coder.code(bounds_of(np.exp(logprob_1V[0].astype(np.float64))), token)
             self.model_bits -= float(logprob_1V[0, token]) / math.log(2)
-            written = self._written(forms(token), token, before, written)
+            written = self._written(forms_of(bytes_V[token]), token, before, written)
             before, read = token, self._input(token, written)
 
             # A block is complete once it is checked.
@@ -178,7 +139,7 @@ class CodedText:
             done += len(written)
             tokens += 1
             progress(f"{done:,} of {self._length:,} bytes")
-            if len(block) + tokens >= BLOCK or done >= self._length:
+            if tokens % BLOCK == 0 or done >= self._length:
                 checksum = zlib.crc32(block, checksum)
                 if self._coder.code(CHECKSUMS, checksum) != checksum or done > self._length:
                     raise TextError(
@@ -190,7 +151,6 @@ class CodedText:
                     )
                 yield bytes(block)
                 block.clear()
-                tokens = 0
 
     def _written(self, forms: list[bytes], token: int, before: int, written: bytes) -> bytes:
         """Code in which form a token is written, or spell it out. before: the token before it."""
@@ -222,23 +182,14 @@ class CodedText:
         return int(ids[0]) if len(ids) > 1 else token
 
 
-def forms_of(tokenizer: Tokenizer) -> Callable[[int], list[bytes]]:
-    """Return a function that returns the SPELLED forms in which a token may be written."""
-    bytes_V = tokenizer.token_bytes()
-
-    @cache
-    def forms(token: int) -> list[bytes]:
-        text = bytes_V[token].decode("utf-8", "surrogateescape")
-        bare = text.removeprefix(" ")
-        blank = text[: len(text) - len(bare)]
-        cased = [bare, bare[:1].upper() + bare[1:], bare.upper()]
-        return [
-            (before + word).encode("utf-8", "surrogateescape")
-            for before in (blank, "")
-            for word in cased
-        ]
-
-    return forms
+def forms_of(spelling: bytes) -> list[bytes]:
+    """Return the SPELLED forms in which a token with these bytes may be written."""
+    text = spelling.decode("utf-8", "surrogateescape")
+    bare = text.removeprefix(" ")
+    blank = text.removesuffix(bare)
+    cased = [bare, bare[:1].upper() + bare[1:], bare.upper()]
+    forms = [blank + word for word in cased] + cased
+    return [form.encode("utf-8", "surrogateescape") for form in forms]
 
 
 def tokens_of(text: bytes, tokenizer: Tokenizer) -> Iterator[tuple[int, bytes]]:
@@ -249,36 +200,25 @@ def tokens_of(text: bytes, tokenizer: Tokenizer) -> Iterator[tuple[int, bytes]]:
     lines, starts = [], []
     start = 0
     for encoded in text.split(b"\n"):
-        line = _readable(encoded)
-        if not is_blank(line):
+        line = without_end(encoded.decode("utf-8", "replace"))
+        if not is_blank(line) and "\ufffd" not in line:
             lines.append(line)
             starts.append(start)
         start += len(encoded) + 1
     lines, starts = lines or [""], [0, *starts[1:], len(text)]
 
-    encoded_lines = tokenizer.encode(lines)
-    forms = forms_of(tokenizer)
-    for number, line in enumerate(lines):
-        place, end = starts[number : number + 2]
-        ids = encoded_lines.ids[slice(*encoded_lines.offsets[number : number + 2])].tolist()
-        surfaces: list[str] = []
-        for index, token in enumerate(ids[:-1]):
-            fitting = (form for form in forms(token) if text.startswith(form, place))
+    # A token in none of its forms is searched for; if it is not found, it takes no bytes.
+    bytes_V = tokenizer.token_bytes()
+    ids = iter(tokenizer.encode(lines).ids.tolist())
+    for surfaces, place, end in zip(tokenizer.surfaces(lines), starts, starts[1:], strict=True):
+        for surface in surfaces[:-1]:
+            token = next(ids)
+            fitting = (form for form in forms_of(bytes_V[token]) if text.startswith(form, place))
             written = max(fitting, key=len, default=b"")
-            # What stands in none of the forms is searched for; what is not found takes no bytes.
             if not written:
-                surfaces = surfaces or tokenizer.surface(line)
-                spelling = surfaces[index].encode("utf-8")
+                spelling = surface.encode("utf-8")
                 found = text.find(spelling, place, end)
                 written = text[place : found + len(spelling)] if found >= 0 else b""
             yield token, written
             place += len(written)
-        yield ids[-1], text[place:end]
-
-
-def _readable(line: bytes) -> str:
-    """Return a line without its end; a blank one if it is not UTF-8."""
-    try:
-        return without_end(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return ""
+        yield next(ids), text[place:end]
