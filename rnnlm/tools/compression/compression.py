@@ -210,7 +210,8 @@ def tokens_of(text: bytes, tokenizer: Tokenizer) -> Iterator[tuple[int, bytes]]:
     # A token in none of its forms is searched for; if it is not found, it takes no bytes.
     bytes_V = tokenizer.token_bytes()
     ids = iter(tokenizer.encode(lines).ids.tolist())
-    for surfaces, place, end in zip(tokenizer.surfaces(lines), starts, starts[1:], strict=True):
+    bounds = itertools.pairwise(starts)
+    for surfaces, (place, end) in zip(tokenizer.surfaces(lines), bounds, strict=True):
         for surface in surfaces[:-1]:
             token = next(ids)
             fitting = (form for form in forms_of(bytes_V[token]) if text.startswith(form, place))
