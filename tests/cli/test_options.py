@@ -15,6 +15,7 @@ ONE_MODEL = [
 @pytest.mark.needs(
     "tasks/labelling",
     "tasks/seq2seq",
+    "tools/compression",
     "tools/counting",
     "tools/inspection",
     "tools/mixtures",
@@ -22,7 +23,8 @@ ONE_MODEL = [
     "tools/vectors",
 )
 def test_the_commands_that_take_one_model():
-    named = "classify count doctor embed eval export generate info prune tag translate tune"
+    named = """classify compress count decompress doctor embed eval export generate info prune tag
+    translate tune"""
     assert named.split() == ONE_MODEL
 
 

@@ -9,6 +9,7 @@ from rnnlm.cli.main import cli
 pytestmark = pytest.mark.needs(
     "tasks/labelling",
     "tasks/seq2seq",
+    "tools/compression",
     "tools/filtering",
     "tools/grids",
     "tools/mixtures",
@@ -38,7 +39,8 @@ REFUSED = {
     "mix": "{0} {0} --on none", "tune": "-m {0}+cache --on none",
     "prune": "-m {0} -o out --threshold 1e-8",
     "filter": "{0}/README.md -m {0} -o out --max-perplexity 9",
-    "reading": "simulated -m {0}",
+    "reading": "simulated -m {0}", "compress": "english -m {0} -o out",
+    "decompress": "{0}/README.md -m {0}",
 }  # fmt: skip
 
 
