@@ -25,7 +25,7 @@ class Coder:
 
     def __init__(self, data: bytes | None = None) -> None:
         self.is_decoder = data is not None
-        self.data = bytearray(data or b"")
+        self.data = bytearray(data or b"") + bytes(6 * self.is_decoder)  # which are not written
         self._low, self._range = 0, _REGISTER
         self._place = 8
         self._value = int.from_bytes(self.data[:8])  # of the data at this place
@@ -67,9 +67,10 @@ class Coder:
         self._range <<= 8
 
     def finish(self) -> None:
-        """Write what is left of the last symbols, or make sure that the data end here."""
+        """Write two bytes, which with zeros behind them lie in the last symbol's range; or make
+        sure that the data end here."""
         if not self.is_decoder:
-            self.data += self._low.to_bytes(8)
+            self.data += (-(-self._low // _LEAST_RANGE)).to_bytes(2)
         elif self._place != len(self.data):
             raise TextError("the compressed file is damaged", "its length is another one")
 
