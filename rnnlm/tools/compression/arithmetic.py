@@ -12,6 +12,16 @@ PRECISION = 1 << 32  # parts of one that a probability is rounded to
 _REGISTER, _TOP, _LEAST_RANGE = 1 << 64, 1 << 56, 1 << 48
 
 
+def not_as_coded(what: str) -> TextError:
+    """Return the error for data that other probabilities coded, or that are damaged."""
+    return TextError(
+        what,
+        "the file is damaged or truncated, or the model's probabilities differ in last bits",
+        "decompress it on the same machine, with as many threads (OMP_NUM_THREADS) and the same "
+        "packages",
+    )
+
+
 def bounds_of(p_V: np.ndarray) -> np.ndarray:
     """Return where the share of each symbol begins, and in the end their sum, (V + 1,) int64. The
     least share is 1: what a model takes for impossible can be coded, too."""
@@ -59,7 +69,7 @@ class Coder:
         if not self.is_decoder:
             self.data.append(self._low // _TOP)
         elif self._place >= len(self.data):
-            raise TextError("the compressed file is truncated")
+            raise not_as_coded("the compressed file ends before its text")
         else:
             self._value = (self._value << 8 | self.data[self._place]) % _REGISTER
             self._place += 1
@@ -72,7 +82,7 @@ class Coder:
         if not self.is_decoder:
             self.data += (-(-self._low // _LEAST_RANGE)).to_bytes(2)
         elif self._place != len(self.data):
-            raise TextError("the compressed file is damaged", "its length is another one")
+            raise not_as_coded("the compressed file goes on after its text")
 
 
 class AdaptiveSymbols:

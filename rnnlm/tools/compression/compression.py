@@ -25,7 +25,7 @@ from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.span_scoring import predict, stepping
 from rnnlm.text.lines import Progress, is_blank, silent, without_end
-from rnnlm.tools.compression.arithmetic import AdaptiveSymbols, Coder, bounds_of
+from rnnlm.tools.compression.arithmetic import AdaptiveSymbols, Coder, bounds_of, not_as_coded
 
 MAGIC = b"RNNLMZ1\n"  # of the first format
 BLOCK = 1 << 13  # tokens between two checks
@@ -144,13 +144,8 @@ class CodedText:
             if tokens % BLOCK == 0 or done >= self._length:
                 checksum = zlib.crc32(block, checksum)
                 if self._coder.code(CHECKSUMS, checksum) != checksum or done > self._length:
-                    raise TextError(
-                        f"bytes {done - len(block):,} to {done:,} do not come back as they were",
-                        "the file is damaged, or the last bits of the model's probabilities differ "
-                        "here",
-                        "decompress it on the same machine, with as many threads and the same "
-                        "packages",
-                    )
+                    block_place = f"bytes {done - len(block):,} to {done:,}"
+                    raise not_as_coded(f"{block_place} do not come back as they were")
                 yield bytes(block)
                 block.clear()
 
