@@ -37,7 +37,7 @@ from rnnlm.storage import model_folder
 from rnnlm.storage.files.reading import binary_at
 from rnnlm.storage.files.writing import FileEntry, entry_of
 from rnnlm.storage.manifest import Manifest, ModelArrays, part_folders, read_manifest
-from rnnlm.system import free_processors
+from rnnlm.system import free_processors, quoted
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizer_settings import CCNET, TokenizerSettings
 from rnnlm.text.tokenizers.sentencepiece import (
@@ -168,7 +168,8 @@ def _binary_of(folder: Path, manifest: Manifest) -> Path:
     if not _is(KIND, binary):
         raise ModelError(
             f"{binary} is a tokenizer, not a model",
-            hint=f"import the model with it: rnnlm import MODEL --tokenizer-from {binary}",
+            hint="import the model with it: "
+            f"rnnlm import MODEL --tokenizer-from {quoted(str(binary))}",
         )
     return binary
 

@@ -20,12 +20,10 @@ from rnnlm.cli.options import (
 )
 from rnnlm.cli.text_options import column_options, text_flags
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.system import parse_size
 
 if TYPE_CHECKING:
     from rnnlm.tools.pruning.pruning import ModelSize
 
-BYTES_PER_NGRAM = 15  # at most: 13 to 15; of 8 bits, 5.4 to 5.7
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
 
@@ -36,16 +34,6 @@ def _amount(text: str) -> int:
     if not abs(amount) < math.inf:
         raise click.BadParameter(f"{text!r} is not a number such as 500000, 500k or 1.5M.")
     return round(amount)
-
-
-def _refuse_size(context: click.Context, option: click.Parameter, size: str | None) -> None:
-    """Say how many n-grams a model of some size has."""
-    if size is not None:
-        ngrams = parse_size(size, "--size") // BYTES_PER_NGRAM
-        raise click.UsageError(
-            f"an n-gram takes {BYTES_PER_NGRAM} bytes at most, so {size} are --ngrams {ngrams}; "
-            "with --quantize 8, nearly three times as many."
-        )
 
 
 @click.command(cls=Command)
@@ -62,7 +50,6 @@ def _refuse_size(context: click.Context, option: click.Parameter, size: str | No
     click.option("--ngrams", type=_amount, metavar="1M",
                  help="Prune in the same way until at most this many n-grams of all orders "
                       "remain."),
-    click.option("--size", hidden=True, expose_value=False, callback=_refuse_size),
     click.option("--max-order", type=WholeNumber(), metavar="N",
                  help="Remove n-grams longer than N."),
     click.option("--max-vocab", type=WholeNumber(), metavar="N",

@@ -1,6 +1,6 @@
 """What pruning adds to rnnlm."""
 
-from rnnlm.satellites import Command, Satellite, on_use
+from rnnlm.satellites import Command, Elsewhere, Satellite, on_use
 
 SATELLITE = Satellite(
     "tools/pruning",
@@ -13,5 +13,8 @@ SATELLITE = Satellite(
             after="count",
             takes=("language-model",),
         )
+    ],
+    elsewhere=lambda: [
+        Elsewhere("--size", "--ngrams N: each takes at most 15 bytes, with --quantize 8 at most 6")
     ],
 )
