@@ -162,9 +162,13 @@ class Command(click.Command):
 
     def _refuse_single_dashes(self, context: click.Context, arguments: Sequence[str]) -> None:
         """Refuse `-order 3`, as other tools write it: click would read it as `-o rder`."""
-        names = set(itertools.chain.from_iterable(option.opts for option in self.params))
-        for word in itertools.takewhile(lambda word: word != "--", arguments):
-            if not re.fullmatch(r"-[A-Za-z][\w-]+", word):
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        names = {name for option in options for name in option.opts}
+        taking = {name for option in options if not option.is_flag for name in option.opts}
+        words = itertools.takewhile(lambda word: word != "--", arguments)
+        for before, word in itertools.pairwise(["", *words]):
+            # The value of an option is what was typed, whatever it looks like.
+            if before in taking or not re.fullmatch(r"-[A-Za-z][\w-]+", word):
                 continue
             if f"-{word}" in names:
                 raise click.NoSuchOption(word, possibilities=[f"-{word}"], ctx=context)

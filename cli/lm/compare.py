@@ -86,12 +86,14 @@ def command(
     the signature that differs. If models do not know some words, each difference is given with and
     without these.
     """
+    from rnnlm.storage.files.file_types import without_suffix
     from rnnlm.storage.manifest import is_model
 
     refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)
     for name in models:
-        is_text = Path(name).is_file() and not name.endswith(".arpa") and not is_model(Path(name))
+        is_arpa = without_suffix(name).endswith(".arpa")  # which is to be imported
+        is_text = Path(name).is_file() and not is_arpa and not is_model(Path(name))
         refuse_if(is_text, f"{name} is a file, not a model; to compare models on it: --on {name}")
     result = _measured(models, on, train, device, given | {"top": top}) if on else _stored(models)
     if as_json:

@@ -46,6 +46,10 @@ def test_a_value_may_follow_a_short_option_at_once(rnnlm, here):
     checked_error(rnnlm("train nosuch -order-like"), 1, "no such file: nosuch")
 
 
+def test_the_value_of_an_option_may_look_like_an_option_of_another_tool(rnnlm, models, here):
+    assert rnnlm("score", "-m", models.unigram, "the man", "--given", "-text").code == 0
+
+
 @pytest.mark.parametrize("line", sorted({*HERE, *(
     hint for text in HINTS.values() for hint in re.findall(r"rnnlm (.+)", text)
 )}))  # fmt: skip

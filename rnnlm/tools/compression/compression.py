@@ -32,9 +32,8 @@ BLOCK = 1 << 13  # tokens between two checks
 CHECKSUMS = range((1 << 32) + 1)  # bounds of equally likely ones
 SPELLED = 6  # how a token is written if in none of its forms
 END = 256  # follows the bytes that are spelled out
-Header = tuple[
-    str, str, int, bytes
-]  # the model's identity, its name; the text's length, SHA-256 / 2
+# The model's identity and its name; the text's length and half of its SHA-256
+Header = tuple[str, str, int, bytes]
 
 
 class Compressor:

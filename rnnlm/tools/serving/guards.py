@@ -127,6 +127,7 @@ class _Envelope:
         self.lines.append(f"{stamp} {client} {method} {path} {status} {1000 * seconds:.1f} ms")
 
     def _write_log(self) -> None:
+        """Write the lines that wait."""
         log.info("%s", "\n".join(self.lines))
         self.lines.clear()
 

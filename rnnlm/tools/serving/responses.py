@@ -108,11 +108,17 @@ async def unless_left(request: Request, answer: Awaitable[Result]) -> Result:
     answering = asyncio.current_task()
     assert answering is not None
     leaving: asyncio.Future[None] | None = None
+    is_over = False
+
+    def give_up(left: "asyncio.Future[None]") -> None:
+        # A client that leaves while its answer is there must not end what follows.
+        if not (left.cancelled() or is_over):
+            answering.cancel()
 
     def watch() -> None:
         nonlocal leaving
         leaving = asyncio.ensure_future(_left(request))
-        leaving.add_done_callback(lambda left: left.cancelled() or answering.cancel())
+        leaving.add_done_callback(give_up)
 
     # Most are soon there: watching the client would take longer than it is worth.
     timer = asyncio.get_running_loop().call_later(SOON_SECONDS, watch)
@@ -124,6 +130,7 @@ async def unless_left(request: Request, answer: Awaitable[Result]) -> Result:
         answering.uncancel()
         raise Refusal(499, "the client has disconnected") from None
     finally:
+        is_over = True
         timer.cancel()
         if leaving is not None:
             leaving.cancel()

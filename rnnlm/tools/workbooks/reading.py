@@ -69,15 +69,33 @@ def _rows(
     from openpyxl.utils.cell import coordinate_to_tuple
 
     part, texts, date_styles, first_day = _open_sheet(book, source, sheet)
+
+    def shown(text: str, kind: str, attributes: dict[str, str]) -> str:
+        """Return the text of a cell, of what is stored in it."""
+        if kind == "s":
+            return texts[int(text)]
+        if kind == "b":
+            return "TRUE" if text == "1" else "FALSE"
+        if kind == "e":
+            errors[text[:20] if len(errors) < MOST_ERRORS else "others"] += 1
+            return ""
+        if kind == "n" and text:
+            is_date = int(attributes.get("s", 0)) in date_styles
+            return _date(float(text), first_day) if is_date else _number(float(text))
+        return text
+
     before, room = 0, MOST_OF_ROW
     cells: list[str] = []
     text, has_formula = "", False
     for element, attributes, value in _elements(book, part):
+        # Parts of a cell end before it does.
         if element == "f":
             has_formula = True
         elif element in ("v", "t"):
             text += value
             room -= len(value)
+
+        # A cell, behind the empty ones that are not stored.
         elif element == "c":
             name, kind = attributes.get("r", ""), attributes.get("t", "n")
             if has_formula and not text and kind != "str":
@@ -86,21 +104,14 @@ def _rows(
                     "the program that wrote it does not compute",
                     "open and save it in Excel",
                 )
-            if kind == "s":
-                text = texts[int(text)]
-            elif kind == "b":
-                text = "TRUE" if text == "1" else "FALSE"
-            elif kind == "e":
-                errors[text[:20] if len(errors) < MOST_ERRORS else "others"] += 1
-                text = ""
-            elif kind == "n" and text:
-                is_date = int(attributes.get("s", 0)) in date_styles
-                text = _date(float(text), first_day) if is_date else _number(float(text))
+            text = shown(text, kind, attributes)
             place = coordinate_to_tuple(name)[1] if name else len(cells) + 1
             cells += [""] * (place - len(cells) - 1)
             cells.append(_unescaped(text))
             room -= place + len(text)
             text, has_formula = "", False
+
+        # A row, behind the blank ones that are not stored.
         elif element == "row":
             number = int(attributes.get("r", before + 1))
             if not before < number <= MOST_ROWS:
