@@ -136,6 +136,7 @@ def test_commands_read_sheets_by_name(rnnlm, here):
     assert "give it a name that ends in .xlsx" in rnnlm("score --input p").err
 
 
+@pytest.mark.system("posix")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
 def test_a_full_disk_ends_in_a_line(here, recwarn):
     with pytest.raises(OutputError, match="cannot write to /dev/full; No space left"):
