@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm.amounts import plural
 from rnnlm.errors import RnnlmError, UsageError, keyword
-from rnnlm.system import ending_signals, keep_few_caches, most_open_files
+from rnnlm.system import IS_WINDOWS, ending_signals, keep_few_caches, most_open_files
 from rnnlm.tools.serving import schemas, settings as limits
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record
 
@@ -153,7 +154,7 @@ def serve(
         sys.setswitchinterval(SWITCH_SECONDS)
         config = uvicorn.Config(
             app,
-            loop="asyncio",
+            loop="asyncio:SelectorEventLoop",  # Windows' other one accepts without our listener
             http=limited_protocol(settings),
             ws="none",
             log_config=None,
@@ -172,7 +173,6 @@ def _bound(settings: limits.ServingSettings) -> "LimitedListener":
     once a server listens."""
     host, port = settings.host, settings.port
     try:
-        # asyncio sends at once (TCP_NODELAY) only where the socket names its protocol.
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
@@ -302,11 +302,16 @@ class LimitedListener(socket.socket):
     """A listening socket that answers connections beyond a limit with 503, and closes them.
 
     The number of a connection's file is the lowest that is free, so it counts connections and all
-    other open files. Some files are kept for the work of answering.
+    other open files; on Windows it counts nothing, and connections alone are counted. Some files
+    are kept for the work of answering.
     """
 
     is_out_of_files = False
     metrics: "Metrics | None" = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # that are open
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection within the limit, and its address."""
@@ -320,9 +325,13 @@ class LimitedListener(socket.socket):
             self.is_out_of_files = error.errno in (errno.EMFILE, errno.ENFILE)
             raise
 
+        # asyncio does so only where the socket names its protocol, which accepted ones may not.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # answers go at once
         files = most_open_files()
         spare = min(limits.SPARE_FILES, files // 4)
-        beyond = connection.fileno() - min(limits.MAX_CONNECTIONS, files - spare)
+        number = len(self.connections) if IS_WINDOWS else connection.fileno()
+        beyond = number - min(limits.MAX_CONNECTIONS, files - spare)
+        self.connections.add(connection)
         if beyond < 0:
             return connection, address
 

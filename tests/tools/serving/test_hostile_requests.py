@@ -173,6 +173,7 @@ def evil(there, here, capsys, line):
         assert run(["train", NAME, "--model", "ngram", "--order", "2", "-o", "words"]) == 0
 
 
+@pytest.mark.system("posix")  # names with control characters
 @pytest.mark.parametrize("line", SHOWN.values(), ids=SHOWN)
 def test_no_terminal_escape_is_shown(harmless, typed, evil, terminal_of, line):
     harmless(line)
@@ -184,6 +185,7 @@ def test_no_terminal_escape_is_shown(harmless, typed, evil, terminal_of, line):
     assert again.code == 0 and not any(each in shown for each in evils), shown
 
 
+@pytest.mark.system("posix")
 @pytest.mark.parametrize(("line", "what"), ERRORS.items(), ids=map(ascii, ERRORS))
 def test_no_error_shows_a_terminal_escape(refused, typed, evil, terminal_of, line, what):
     refused(line, what)
