@@ -37,14 +37,14 @@ def make_folder(folder):
             text.write(line + "\n")
             table.write(f"{line}\t{generator.randrange(GROUPS)}\n")
     with open(folder / "list.tsv", "w") as hypotheses:
-        for utt in range(LINES // HYPOTHESES // 2):
+        for utt in range(LINES // HYPOTHESES):
             words = drawn(generator, 4, 12)
             hypotheses.write(f"u{utt}\tREF\t\t{' '.join(words)}\n")
             for rank in range(1, HYPOTHESES + 1):
                 words[generator.randrange(len(words))] = generator.choice(WORDS)
                 hypotheses.write(f"u{utt}\t{rank}\t{-rank}\t{' '.join(words)}\n")
     growth.first_lines(folder / "text.txt", 0.1, folder / "some.txt")
-    growth.first_lines(folder / "list.tsv", 0.05, folder / "some.tsv")
+    growth.first_lines(folder / "list.tsv", 0.025, folder / "some.tsv")
     for name, order in (("a", "2"), ("b", "3")):
         train = ["train", str(folder / "some.txt"), "--model", "ngram", "--order", order]
         assert run([*train, "-o", str(folder / name)]) == 0
@@ -68,7 +68,7 @@ STREAMING = ("score", "prepare", "filter")
         ("text.txt", "eval TEXT -m a"),
         ("table.tsv", "eval TEXT -m a --column text --group-by who --json"),
         ("text.txt", "compare a b --on TEXT"),
-        ("text.txt", "score --input TEXT -m a -o OUT"),
+        ("text.txt", "score --input TEXT -m a -o OUT.tsv"),
         ("text.txt", "train TEXT --model ngram -o OUT"),
         ("text.txt", "count TEXT -o OUT"),
         ("text.txt", "prepare TEXT -o OUT"),

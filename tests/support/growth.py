@@ -4,8 +4,8 @@
     python tests/support/growth.py big.txt --sizes 1,2,4 -- count TEXT --order 5 -o OUT
 
 The command runs on the first tenth of the text's lines, three tenths, and all; TEXT is replaced by
-each, OUT by a new place. The exponent b of c + a n^b is fitted on the differences of the three, so
-that what starting takes plays no part. Take a text whose first part takes five CPU seconds or more:
+each, OUT and OUT.tsv by a new place. The exponent b of c + a n^b is fitted on the differences of
+the three, so that what starting takes plays no part. Take a text whose first part takes five CPU seconds or more:
 below, exponents are noise.
 
 Every 20 ms, the time since then belongs to the innermost function of PHASES that the main thread is
@@ -108,7 +108,8 @@ def results_of(text: Path, sizes: list[float], words: list[str]) -> list[dict[st
         with tempfile.TemporaryDirectory(dir=text.parent) as folder:
             part = Path(folder, "part").with_suffix(text.suffix)
             first_lines(text, size / sizes[-1], part)
-            places = {"TEXT": str(part), "OUT": str(Path(folder, "out"))}
+            out = str(Path(folder, "out"))
+            places = {"TEXT": str(part), "OUT": out, "OUT.tsv": f"{out}.tsv"}
             command = [places.get(word, word) for word in words]
             child = [sys.executable, __file__, "--measure", *command]
             done = subprocess.run(child, stdout=subprocess.PIPE, encoding="utf-8")
